@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -29,18 +29,21 @@ class Case:
     after_stride: int = 1  # the parameters after ten steps are stored flat[::stride]
     lambda_class: float = 1.0
     lambda_span: float = 0.7
-    optimizer: dict = field(
-        default_factory=lambda: {
+    weight_decay: float = 0.01
+
+    @property
+    def optimizer(self) -> dict:
+        """AdamW with two warmup steps and ten steps in all."""
+        return {
             "learningRate": 1e-3,
             "betas": [0.9, 0.999],
             "eps": 1e-8,
-            "weightDecay": 0.01,
+            "weightDecay": self.weight_decay,
             "maxGradNorm": 1.0,
             "schedule": "constant",
             "warmupSteps": 2,
             "steps": 10,
         }
-    )
 
 
 def _config(hidden: int, layers: int, heads: int, ffn: int, vocab: int, positions: int, act: str, eps: float) -> dict:
@@ -77,7 +80,7 @@ CASES = (
     ),
     Case(
         name="bert_single_mean",
-        description="batch 1, tanh GELU, mean pooling, three heads of 16, no padding at all",
+        description="batch 1, tanh GELU, mean pooling, three heads of 16, no padding at all, weight decay 0.1",
         seed=12,
         config=_config(48, 2, 3, 80, 61, 7, "gelu_pytorch_tanh", 1e-5),
         criteria=9,
@@ -86,6 +89,7 @@ CASES = (
         lengths=(7,),
         weight_std=0.15,
         after_stride=7,
+        weight_decay=0.1,  # with 0.01, ten steps without decay would look right within the tolerance
     ),
     Case(
         name="bert_padded_mean",

@@ -120,13 +120,10 @@ def linears(book: Book) -> None:
     for rows, inner, outer in ((1, 7, 3), (13, 48, 33), (33, 65, 40)):
         inputs = {"x": normal(rows, inner), "weight": normal(outer, inner, scale=0.2), "bias": normal(outer)}
         dy = normal(rows, outer)
-        outputs = differentiate(F.linear, _linear_names(inputs), ("input", "weight", "bias"), dy)
-        outputs["dx"] = outputs.pop("dinput")
+        outputs = differentiate(
+            lambda x, weight, bias: F.linear(x, weight, bias), inputs, ("x", "weight", "bias"), dy
+        )
         book.add(f"linear_{rows}_{inner}_{outer}", "linear", "y = x Wᵀ + b, W [N, K]", inputs | {"dy": dy}, outputs)
-
-
-def _linear_names(inputs: Tensors) -> Tensors:
-    return {"input" if name == "x" else name: value for name, value in inputs.items()}
 
 
 def embeddings(book: Book) -> None:
@@ -205,8 +202,8 @@ def criteria_losses(book: Book) -> None:
     for name, weight in (("bce", [1.0, 1, 0, 1]), ("bce_one_row", [0.0, 0, 1, 0]), ("bce_no_row", [0.0, 0, 0, 0])):
         inputs = {"logits": logits, "labels": labels, "sampleWeight": torch.tensor(weight)}
         outputs = differentiate(
-            lambda logits, labels, sampleWeight: criteria_loss(logits, labels, sampleWeight),
-            inputs, ("logits",), torch.ones(()),
+            lambda logits, labels, sampleWeight: criteria_loss(logits, labels, sampleWeight), inputs, ("logits",),
+            torch.ones(()),
         )  # fmt: skip
         note = "y = sum over weighted rows of BCE / (K * max(weighted rows, 1))"
         book.add(name, "criteriaLoss", note, inputs, outputs)
@@ -242,10 +239,7 @@ def span_losses(book: Book) -> None:
             "end": end,
             "weight": weight,
         }
-        outputs = differentiate(
-            lambda logits, mask, start, end, weight: span_loss(logits, mask, start, end, weight),
-            inputs, ("logits",), torch.ones(()),
-        )  # fmt: skip
+        outputs = differentiate(span_loss, inputs, ("logits",), torch.ones(()))
         note = "logits [B, T, 2K]: column 2k start, 2k+1 end; y = mean over weighted pairs of (CE + CE) / 2"
         book.add(name, "spanLoss", note, inputs, outputs)
 
