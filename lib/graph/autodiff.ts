@@ -1,0 +1,47 @@
+/**
+ * Reverse-mode differentiation of a graph: walks the tape backwards and lets every op append its gradient kernels.
+ * Gradients of parameters are added to the gradient arena, which the optimizer leaves at zero; where an activation
+ * feeds several ops, later gradients are added into the first.
+ */
+import type { Graph } from "./graph.ts";
+import { accumulate } from "./ops/elementwise.ts";
+import type { Tensor } from "./tensor.ts";
+
+/**
+ * Appends the backward pass.
+ *
+ * @param seeds gradients known from fused losses: of each logits tensor, its derivative
+ * @param parameterGradient the place of a parameter's gradient
+ */
+export function differentiate(
+  g: Graph,
+  seeds: ReadonlyMap<Tensor, Tensor>,
+  parameterGradient: (parameter: Tensor) => Tensor,
+): void {
+  const gradients = new Map<Tensor, Tensor>(seeds);
+  for (const entry of [...g.tape].reverse()) {
+    const dy = gradients.get(entry.output);
+    if (!dy || !entry.output.requiresGradient) continue;
+    gradients.delete(entry.output);
+    const makers = entry.backward(dy);
+    for (const [name, input] of Object.entries(entry.inputs)) {
+      const make = makers[name];
+      if (!make || !input.requiresGradient) continue;
+      if (input.arena === "parameter") {
+        make(parameterGradient(input));
+        continue;
+      }
+      const present = gradients.get(input);
+      if (!present) {
+        gradients.set(input, make(undefined));
+      } else if ([...gradients].some(([owner, gradient]) => owner !== input && gradient === present)) {
+        // Two tensors share one gradient (a residual branch and its sum): adding in place would change both.
+        const sum = make(undefined);
+        accumulate(g, present, sum);
+        gradients.set(input, sum);
+      } else {
+        make(present);
+      }
+    }
+  }
+}

@@ -1,0 +1,160 @@
+/**
+ * The graph builder: ops record themselves on a tape (for autodiff) and emit kernel calls (for the program). Built
+ * once per (batch, length) bucket; nothing here touches the GPU.
+ */
+import type { ArenaSlot } from "../gpu/arena.ts";
+import type { Gpu, Preset } from "../gpu/device.ts";
+import type { Kernel } from "../gpu/kernel.ts";
+import type { Constants } from "../gpu/template.ts";
+import { ROW_PADDING } from "../gpu/gemm.ts";
+import { type ArenaName, elementCount, rowCount, type Tensor, type TensorWindow, width } from "./tensor.ts";
+
+/** What kernels are specialised for: the part of an adapter that a graph needs to know. */
+export interface Target {
+  readonly preset: Preset;
+  /** Lanes per subgroup, 0 when kernels must do without subgroups. */
+  readonly subgroupSize: number;
+  readonly maxBindingBytes: number;
+  readonly maxBufferBytes: number;
+  readonly alignment: number;
+}
+
+/** The target of an open device. */
+export function targetOf(gpu: Gpu): Target {
+  return {
+    preset: gpu.preset,
+    subgroupSize: gpu.subgroupSize,
+    maxBindingBytes: gpu.limits.maxStorageBufferBindingSize,
+    maxBufferBytes: gpu.limits.maxBufferSize,
+    alignment: Math.max(256, gpu.limits.minStorageBufferOffsetAlignment),
+  };
+}
+
+/** One kernel dispatch on tensors. */
+export interface KernelCall {
+  readonly kernel: Kernel;
+  readonly constants: Constants;
+  readonly bindings: Readonly<Record<string, Tensor | TensorWindow>>;
+  readonly dims: Readonly<Record<string, number>>;
+  readonly grid: readonly [number, number, number];
+}
+
+/** Makes a gradient: adds it to `into` when given and returns `into`, else returns a new tensor. */
+export type GradientMaker = (into: Tensor | undefined) => Tensor;
+
+/** An op on the tape: `backward` maps the gradient of its output to makers of its inputs' gradients. */
+export interface TapeEntry {
+  readonly name: string;
+  readonly inputs: Readonly<Record<string, Tensor>>;
+  readonly output: Tensor;
+  readonly backward: (dy: Tensor) => Readonly<Record<string, GradientMaker>>;
+}
+
+/** A graph under construction. */
+export interface Graph {
+  readonly target: Target;
+  /** Whether dropout is on. */
+  readonly training: boolean;
+  readonly calls: KernelCall[];
+  readonly tape: TapeEntry[];
+  /** A new activation. */
+  tensor(name: string, shape: readonly number[], options?: { requiresGradient?: boolean }): Tensor;
+  /** A tensor with a fixed place in an arena other than the activations'. */
+  fixed(name: string, shape: readonly number[], arena: ArenaName, slot: ArenaSlot, requiresGradient?: boolean): Tensor;
+  /** Appends a kernel dispatch. */
+  emit(call: KernelCall): void;
+  /** Marks an activation as kept to the end of the program, to be read back. */
+  keep(tensor: Tensor): void;
+  readonly kept: ReadonlySet<Tensor>;
+  /** A number that no other random draw of this graph uses: which dropout this is. */
+  nextSite(): number;
+}
+
+/** Starts a graph; `keepAll` keeps every activation to the end, for tests that read them. */
+export function createGraph(target: Target, training: boolean, { keepAll = false } = {}): Graph {
+  const calls: KernelCall[] = [];
+  const tape: TapeEntry[] = [];
+  const kept = new Set<Tensor>();
+  let nextId = 0, nextSite = 0;
+  return {
+    target,
+    training,
+    calls,
+    tape,
+    kept,
+    keep: (tensor) => void kept.add(tensor),
+    tensor(name, shape, { requiresGradient = false } = {}) {
+      const rows = Math.ceil(rowCount(shape) / ROW_PADDING) * ROW_PADDING;
+      const bytes = (shape.length > 1 ? rows * shape.at(-1)! : elementCount(shape)) * 4;
+      const tensor: Tensor = {
+        id: nextId++,
+        name,
+        shape,
+        arena: "activation",
+        bytes,
+        slot: undefined,
+        requiresGradient,
+      };
+      if (keepAll) kept.add(tensor);
+      return tensor;
+    },
+    fixed(name, shape, arena, slot, requiresGradient = false) {
+      return { id: nextId++, name, shape, arena, bytes: slot.size, slot, requiresGradient };
+    },
+    emit: (call) => void calls.push(call),
+    nextSite: () => nextSite++,
+  };
+}
+
+/** An op: its forward dispatches beside the derivative. `saved` carries what the derivative needs. */
+export interface OpDefinition<Inputs extends Readonly<Record<string, Tensor | undefined>>, Attributes, Saved> {
+  forward(g: Graph, inputs: Inputs, attributes: Attributes): { output: Tensor; saved: Saved };
+  backward(
+    g: Graph,
+    inputs: Inputs,
+    dy: Tensor,
+    saved: Saved,
+    attributes: Attributes,
+  ): { [Name in keyof Inputs]?: GradientMaker };
+}
+
+/** Makes an op callable on a graph: runs its forward and records it on the tape. */
+export function defineOp<Inputs extends Readonly<Record<string, Tensor | undefined>>, Attributes, Saved>(
+  name: string,
+  definition: OpDefinition<Inputs, Attributes, Saved>,
+): (g: Graph, inputs: Inputs, attributes: Attributes) => Tensor {
+  return (g, inputs, attributes) => {
+    const { output, saved } = definition.forward(g, inputs, attributes);
+    g.tape.push({
+      name,
+      inputs: Object.fromEntries(Object.entries(inputs).filter(([, tensor]) => tensor)) as Record<string, Tensor>,
+      output,
+      backward: (dy) => definition.backward(g, inputs, dy, saved, attributes) as Record<string, GradientMaker>,
+    });
+    return output;
+  };
+}
+
+/** Workgroups per grid row of the kernels that number their workgroups as y · 32768 + x. */
+const GRID_ROW = 32768;
+
+/** The grid of a kernel that needs `count` workgroups in one dimension. */
+export function linearGrid(count: number): [number, number, number] {
+  const groups = Math.max(1, Math.ceil(count));
+  return [Math.min(groups, GRID_ROW), Math.ceil(groups / GRID_ROW), 1];
+}
+
+/** Constants and grid of the kernels that give each row to `LANES` threads of a 64-thread workgroup. */
+export function rowKernel(target: Target, rows: number): { constants: Constants; grid: [number, number, number] } {
+  const lanes = target.subgroupSize || 64;
+  return {
+    constants: { LANES: lanes, SUBGROUP: target.subgroupSize ? 1 : 0 },
+    grid: linearGrid(Math.ceil(rows / (64 / lanes))),
+  };
+}
+
+/** The element type of kernels that work on vec4 columns where they can: WGSL type and columns per row. */
+export function columnType(tensor: Tensor): { T: string; WIDTH: number } {
+  const columns = width(tensor);
+  return columns % 4 === 0 ? { T: "vec4f", WIDTH: columns / 4 } : { T: "f32", WIDTH: columns };
+}

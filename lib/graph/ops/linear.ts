@@ -1,0 +1,91 @@
+/** Linear layers: one GEMM forward, two backward, with bias and GELU fused. */
+import { type Epilogue, gemmDispatch, type GemmLayout } from "../../gpu/gemm.ts";
+import { defineOp, type Graph } from "../graph.ts";
+import { rowCount, type Tensor, width } from "../tensor.ts";
+import { columnSum } from "./column_sum.ts";
+
+type Inputs = { x: Tensor; weight: Tensor; bias: Tensor };
+
+/** Runs a GEMM in one of three layouts: nt C = A·Bᵀ, nn C = A·B, tn C = Aᵀ·B. Shapes in `gpu/gemm.ts`. */
+function gemm(
+  g: Graph,
+  layout: GemmLayout,
+  a: Tensor,
+  b: Tensor,
+  c: Tensor,
+  epilogue: Epilogue,
+  bound: { bias?: Tensor; aux?: Tensor } = {},
+): Tensor {
+  const m = layout === "tn" ? width(a) : rowCount(a.shape);
+  const n = layout === "nt" ? b.shape[0]! : width(b);
+  const k = layout === "tn" ? rowCount(a.shape) : width(a);
+  const { preset, subgroupSize } = g.target;
+  const { kernel, constants, dims, grid } = gemmDispatch({ layout, m, n, k, epilogue, preset, subgroupSize });
+  g.emit({ kernel, constants, bindings: { a, b, c, ...bound }, dims, grid });
+  return c;
+}
+
+function inputGradient(g: Graph, { x, weight }: Inputs, dy: Tensor) {
+  return (into: Tensor | undefined) =>
+    gemm(g, "nn", dy, weight, into ?? g.tensor("linear_dx", x.shape), { accumulate: into !== undefined });
+}
+
+const weightGradient = (g: Graph, { x }: Inputs, dy: Tensor) => (into: Tensor | undefined) =>
+  gemm(g, "tn", dy, x, into!, { accumulate: true });
+
+const linearOp = defineOp<Inputs, undefined, undefined>("linear", {
+  forward(g, { x, weight, bias }) {
+    const y = g.tensor("linear", [...x.shape.slice(0, -1), weight.shape[0]!], { requiresGradient: true });
+    return { output: gemm(g, "nt", x, weight, y, { bias: true }, { bias }), saved: undefined };
+  },
+  backward: (g, inputs, dy) => ({
+    x: inputGradient(g, inputs, dy), //                 dx [M, K] = dy·W
+    weight: weightGradient(g, inputs, dy), //           dW [N, K] = dyᵀ·x
+    bias: (into) => columnSum(g, dy, into), //          db [N]
+  }),
+});
+
+/** y = x·Wᵀ + b, as `torch.nn.Linear`. x [..., K], weight [N, K], bias [N] → y [..., N]. */
+export function linear(g: Graph, inputs: Inputs): Tensor {
+  return linearOp(g, inputs, undefined);
+}
+
+type FeedForwardInputs = { x: Tensor; weight: Tensor; bias: Tensor; outputWeight: Tensor; outputBias: Tensor };
+
+interface FeedForwardSaved {
+  /** Pre-activation x·Wᵀ + b. [M, F] */
+  readonly u: Tensor;
+  /** GELU(u). [M, F] */
+  readonly h: Tensor;
+}
+
+const feedForwardOp = defineOp<FeedForwardInputs, { approximate: boolean }, FeedForwardSaved>("feed_forward", {
+  forward(g, { x, weight, bias, outputWeight, outputBias }, { approximate }) {
+    const rows = x.shape.slice(0, -1);
+    const u = g.tensor("feed_forward_u", [...rows, weight.shape[0]!]);
+    const h = g.tensor("feed_forward_h", u.shape);
+    const y = g.tensor("feed_forward", [...rows, outputWeight.shape[0]!], { requiresGradient: true });
+    gemm(g, "nt", x, weight, h, { bias: true, gelu: approximate ? "tanh" : "erf" }, { bias, aux: u });
+    gemm(g, "nt", h, outputWeight, y, { bias: true }, { bias: outputBias });
+    return { output: y, saved: { u, h } };
+  },
+  backward(g, inputs, dy, { u, h }, { approximate }) {
+    const du = g.tensor("feed_forward_du", u.shape); // du [M, F] = (dy·W₂) ∘ gelu'(u)
+    gemm(g, "nn", dy, inputs.outputWeight, du, { dgelu: approximate ? "tanh" : "erf" }, { aux: u });
+    return {
+      x: inputGradient(g, inputs, du), //                                            dx [M, K] = du·W₁
+      weight: weightGradient(g, inputs, du), //                                      dW₁ [F, K] = duᵀ·x
+      bias: (into) => columnSum(g, du, into), //                                     db₁ [F]
+      outputWeight: weightGradient(g, { ...inputs, x: h }, dy), //                   dW₂ [N, F] = dyᵀ·h
+      outputBias: (into) => columnSum(g, dy, into), //                               db₂ [N]
+    };
+  },
+});
+
+/**
+ * y = GELU(x·W₁ᵀ + b₁)·W₂ᵀ + b₂, the transformer's feed-forward block; `approximate` takes the tanh form of GELU.
+ * x [..., K], weight [F, K], bias [F], outputWeight [N, F], outputBias [N] → y [..., N].
+ */
+export function feedForward(g: Graph, inputs: FeedForwardInputs, approximate: boolean): Tensor {
+  return feedForwardOp(g, inputs, { approximate });
+}

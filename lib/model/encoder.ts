@@ -1,0 +1,144 @@
+/**
+ * The BERT encoder (Devlin et al. 2019), post-LayerNorm, as `transformers.BertModel` without its pooler. Parameters are
+ * named by their Hugging Face path; query, key and value stand fused so that one GEMM projects all three.
+ */
+import type { Graph } from "../graph/graph.ts";
+import { attention } from "../graph/ops/attention.ts";
+import { embedding, type Segments } from "../graph/ops/embedding.ts";
+import { dropout } from "../graph/ops/elementwise.ts";
+import { layerNorm } from "../graph/ops/layer_norm.ts";
+import { feedForward, linear } from "../graph/ops/linear.ts";
+import type { ParameterSpec } from "../graph/parameters.ts";
+import type { Tensor } from "../graph/tensor.ts";
+
+/** Architecture of an encoder, with the names of Hugging Face's `config.json`. */
+export interface EncoderConfig {
+  readonly vocab_size: number;
+  readonly hidden_size: number;
+  readonly num_hidden_layers: number;
+  readonly num_attention_heads: number;
+  readonly intermediate_size: number;
+  readonly max_position_embeddings: number;
+  readonly type_vocab_size: number;
+  readonly layer_norm_eps: number;
+  /** `gelu` by erf; `gelu_new`, `gelu_pytorch_tanh` and `gelu_tanh` by tanh. */
+  readonly hidden_act: string;
+  readonly hidden_dropout_prob: number;
+  readonly attention_probs_dropout_prob: number;
+  readonly pad_token_id: number;
+}
+
+/** What an encoder reads of a batch. */
+export interface EncoderInputs {
+  /** [B, T] each. */
+  readonly ids: Tensor;
+  readonly positions: Tensor;
+  readonly types: Tensor;
+  readonly mask: Tensor;
+  /** [B]: 1 + the last real token of each text. */
+  readonly limits: Tensor;
+  readonly wordSegments: Segments;
+  readonly positionSegments: Segments;
+}
+
+const weight = (name: string, shape: readonly number[], parts?: readonly string[]): ParameterSpec => ({
+  name: `${name}.weight`,
+  shape,
+  initialisation: "normal",
+  decay: true,
+  ...(parts ? { parts: parts.map((part) => `${part}.weight`) } : {}),
+});
+
+const bias = (name: string, size: number, parts?: readonly string[]): ParameterSpec => ({
+  name: `${name}.bias`,
+  shape: [size],
+  initialisation: "zeros",
+  decay: false,
+  ...(parts ? { parts: parts.map((part) => `${part}.bias`) } : {}),
+});
+
+const norm = (name: string, size: number): ParameterSpec[] => [
+  { name: `${name}.weight`, shape: [size], initialisation: "ones", decay: false },
+  { name: `${name}.bias`, shape: [size], initialisation: "zeros", decay: false },
+];
+
+/** A linear layer's weight [N, K] and bias [N]. */
+export function linearParameters(name: string, outputs: number, inputs: number, parts?: string[]): ParameterSpec[] {
+  return [weight(name, [outputs, inputs], parts), bias(name, outputs, parts)];
+}
+
+/** The parameters of an encoder, in the order of its forward pass. */
+export function encoderParameters(config: EncoderConfig): ParameterSpec[] {
+  const hidden = config.hidden_size;
+  const layers = Array.from({ length: config.num_hidden_layers }, (_, i) => {
+    const layer = `encoder.layer.${i}`;
+    const self = `${layer}.attention.self`;
+    return [
+      ...linearParameters(`${self}.qkv`, 3 * hidden, hidden, [`${self}.query`, `${self}.key`, `${self}.value`]),
+      ...linearParameters(`${layer}.attention.output.dense`, hidden, hidden),
+      ...norm(`${layer}.attention.output.LayerNorm`, hidden),
+      ...linearParameters(`${layer}.intermediate.dense`, config.intermediate_size, hidden),
+      ...linearParameters(`${layer}.output.dense`, hidden, config.intermediate_size),
+      ...norm(`${layer}.output.LayerNorm`, hidden),
+    ];
+  });
+  return [
+    weight("embeddings.word_embeddings", [config.vocab_size, hidden]),
+    weight("embeddings.position_embeddings", [config.max_position_embeddings, hidden]),
+    weight("embeddings.token_type_embeddings", [config.type_vocab_size, hidden]),
+    ...norm("embeddings.LayerNorm", hidden),
+    ...layers.flat(),
+  ];
+}
+
+/**
+ * Appends an encoder to a graph.
+ *
+ * @param parameter the tensor of a named parameter
+ * @returns the hidden states [B, T, C] after the embeddings and after each layer
+ */
+export function encoder(
+  g: Graph,
+  config: EncoderConfig,
+  parameter: (name: string) => Tensor,
+  inputs: EncoderInputs,
+): Tensor[] {
+  const { hidden_dropout_prob, attention_probs_dropout_prob, layer_norm_eps: epsilon } = config;
+  const { mask, limits } = inputs;
+  const approximate = config.hidden_act !== "gelu";
+  const affine = (name: string) => ({ weight: parameter(`${name}.weight`), bias: parameter(`${name}.bias`) });
+  const gain = (name: string) => ({ gamma: parameter(`${name}.weight`), beta: parameter(`${name}.bias`) });
+
+  const embedded = embedding(g, {
+    word: parameter("embeddings.word_embeddings.weight"),
+    position: parameter("embeddings.position_embeddings.weight"),
+    tokenType: parameter("embeddings.token_type_embeddings.weight"),
+  }, inputs);
+  const normal = layerNorm(g, { x: embedded, ...gain("embeddings.LayerNorm") }, { epsilon });
+  const states = [dropout(g, normal, hidden_dropout_prob)];
+
+  for (let i = 0; i < config.num_hidden_layers; i++) {
+    const layer = `encoder.layer.${i}`;
+    const x = states[i]!; //                                                                     [B, T, C]
+    const qkv = linear(g, { x, ...affine(`${layer}.attention.self.qkv`) }); //                   [B, T, 3C]
+    const context = attention(g, qkv, {
+      heads: config.num_attention_heads,
+      mask,
+      limits,
+      dropout: attention_probs_dropout_prob,
+    }); //                                                                                       [B, T, C]
+    const attended = layerNorm(g, {
+      x: linear(g, { x: context, ...affine(`${layer}.attention.output.dense`) }),
+      residual: x,
+      ...gain(`${layer}.attention.output.LayerNorm`),
+    }, { epsilon, dropout: hidden_dropout_prob });
+    const inner = affine(`${layer}.intermediate.dense`);
+    const outer = affine(`${layer}.output.dense`);
+    states.push(layerNorm(g, {
+      x: feedForward(g, { x: attended, ...inner, outputWeight: outer.weight, outputBias: outer.bias }, approximate),
+      residual: attended,
+      ...gain(`${layer}.output.LayerNorm`),
+    }, { epsilon, dropout: hidden_dropout_prob }));
+  }
+  return states;
+}

@@ -1,0 +1,160 @@
+/** The tensors of a batch on the GPU, and the packing of a batch into the one upload that fills them. */
+import { align, type ArenaLayout, type ArenaSlot, layoutSequential } from "../gpu/arena.ts";
+import type { Graph } from "../graph/graph.ts";
+import type { Segments } from "../graph/ops/embedding.ts";
+import { elementCount, type Tensor } from "../graph/tensor.ts";
+import type { Batch } from "../data/batches.ts";
+
+/** The shape of a batch: B texts of T tokens with K criteria. */
+export interface BatchShape {
+  readonly size: number;
+  readonly length: number;
+  readonly criteria: number;
+}
+
+/** Every input of the two agents. */
+export interface BatchTensors {
+  /** [B, T] */
+  readonly ids: Tensor;
+  readonly positions: Tensor;
+  readonly types: Tensor;
+  readonly mask: Tensor;
+  /** [B] */
+  readonly limits: Tensor;
+  readonly wordSegments: Segments;
+  readonly positionSegments: Segments;
+  /** [B, K] */
+  readonly labels: Tensor;
+  readonly spanStart: Tensor;
+  readonly spanEnd: Tensor;
+  readonly spanWeight: Tensor;
+  /** [B] */
+  readonly sampleWeight: Tensor;
+}
+
+const NAMES = [
+  "ids",
+  "positions",
+  "types",
+  "mask",
+  "limits",
+  "wordOrder",
+  "wordRuns",
+  "positionOrder",
+  "positionRuns",
+  "labels",
+  "spanStart",
+  "spanEnd",
+  "spanWeight",
+  "sampleWeight",
+] as const;
+
+type InputName = typeof NAMES[number];
+
+function shapes({ size, length, criteria }: BatchShape): Record<InputName, number[]> {
+  const tokens = [size, length], pairs = [size, criteria], count = size * length;
+  return {
+    ids: tokens,
+    positions: tokens,
+    types: tokens,
+    mask: tokens,
+    limits: [size],
+    wordOrder: [count],
+    wordRuns: [count + 1, 2],
+    positionOrder: [count],
+    positionRuns: [count + 1, 2],
+    labels: pairs,
+    spanStart: pairs,
+    spanEnd: pairs,
+    spanWeight: pairs,
+    sampleWeight: [size],
+  };
+}
+
+function layout(shape: BatchShape): { slots: Record<InputName, ArenaSlot>; layout: ArenaLayout } {
+  const sizes = shapes(shape);
+  const placed = layoutSequential("inputs", NAMES.map((name) => elementCount(sizes[name]) * 4), Infinity);
+  const slots = Object.fromEntries(NAMES.map((name, i) => [name, placed.slots[i]!])) as Record<InputName, ArenaSlot>;
+  return { slots, layout: placed.layout };
+}
+
+/** Bytes of a batch in the input arena. */
+export function inputBytes(shape: BatchShape): number {
+  return align(layout(shape).layout.totalBytes);
+}
+
+/** The inputs of a batch as tensors of a graph. */
+export function batchTensors(g: Graph, shape: BatchShape): BatchTensors {
+  const { slots } = layout(shape);
+  const sizes = shapes(shape);
+  const tensor = (name: InputName) => g.fixed(name, sizes[name], "input", slots[name]);
+  return {
+    ids: tensor("ids"),
+    positions: tensor("positions"),
+    types: tensor("types"),
+    mask: tensor("mask"),
+    limits: tensor("limits"),
+    wordSegments: { order: tensor("wordOrder"), runs: tensor("wordRuns") },
+    positionSegments: { order: tensor("positionOrder"), runs: tensor("positionRuns") },
+    labels: tensor("labels"),
+    spanStart: tensor("spanStart"),
+    spanEnd: tensor("spanEnd"),
+    spanWeight: tensor("spanWeight"),
+    sampleWeight: tensor("sampleWeight"),
+  };
+}
+
+/** Sorts the chosen tokens by key, stable, and writes their order and runs; see `embedding_backward.wgsl`. */
+function writeSegments(
+  tokens: Uint32Array,
+  key: (token: number) => number,
+  order: Uint32Array,
+  runs: Uint32Array,
+): void {
+  const sorted = tokens.slice().sort((a, b) => key(a) - key(b) || a - b);
+  order.set(sorted);
+  runs.fill(0xffffffff);
+  let run = 0, previous = -1;
+  sorted.forEach((token, position) => {
+    const id = key(token);
+    if (id !== previous) {
+      runs[2 * run] = id;
+      runs[2 * run + 1] = position;
+      run++;
+      previous = id;
+    }
+  });
+  runs[2 * run + 1] = sorted.length;
+}
+
+/**
+ * Packs a batch into the bytes of the input arena. Padding tokens are left out of the embedding gradients, where
+ * their derivative is zero, and so is the padding id, as PyTorch's `padding_idx`.
+ */
+export function packBatch(batch: Batch, padId: number): Uint8Array<ArrayBuffer> {
+  const { size, length } = batch;
+  const shape = { size, length, criteria: batch.labels.length / size };
+  const { slots, layout: { totalBytes } } = layout(shape);
+  const bytes = new Uint8Array(align(totalBytes));
+  const words = (name: InputName) => new Uint32Array(bytes.buffer, slots[name].offset, slots[name].size / 4);
+  const floats = (name: InputName) => new Float32Array(bytes.buffer, slots[name].offset, slots[name].size / 4);
+  words("ids").set(batch.ids);
+  words("types").set(batch.types);
+  words("mask").set(batch.mask);
+  const positions = words("positions").map((_, token) => token % length);
+  words("positions").set(positions);
+  const limits = words("limits");
+  for (let token = 0; token < size * length; token++) {
+    if (batch.mask[token]) limits[Math.floor(token / length)] = (token % length) + 1;
+  }
+  const real = Uint32Array.from(batch.ids.keys()).filter((token) => batch.mask[token]);
+  const notPadding = real.filter((token) => batch.ids[token] !== padId);
+  writeSegments(notPadding, (token) => batch.ids[token]!, words("wordOrder"), words("wordRuns"));
+  writeSegments(real, (token) => positions[token]!, words("positionOrder"), words("positionRuns"));
+  floats("labels").set(batch.labels);
+  words("spanStart").set(batch.spanStart);
+  words("spanEnd").set(batch.spanEnd);
+  floats("spanWeight").set(batch.spanWeight);
+  floats("sampleWeight").set(batch.sampleWeight);
+  return bytes;
+}

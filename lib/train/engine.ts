@@ -1,0 +1,318 @@
+/**
+ * The engine: allocated arenas and recorded programs of one model, and the steps that run on them. It knows batches
+ * and scalars, not epochs or files; the trainer drives it.
+ */
+import { type Arena, createArena, uploadLarge } from "../gpu/arena.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { createStepRing, type Program } from "../gpu/program.ts";
+import { createReadback, readLarge } from "../gpu/readback.ts";
+import { compile, resolve } from "../graph/compile.ts";
+import { momentSlot } from "../graph/optimizer.ts";
+import type { ParameterSpec } from "../graph/parameters.ts";
+import { elementCount } from "../graph/tensor.ts";
+import { packBatch } from "../model/inputs.ts";
+import type { Batch } from "../data/batches.ts";
+import { inputError, WinnowError } from "../support/errors.ts";
+import { type EnginePlan, METRIC_SLOTS, METRIC_WIDTH, type PlannedGraph, RING_SLOT } from "./engine_plan.ts";
+
+/** Scalars of one optimizer step. */
+export interface StepOptions {
+  readonly seed: number;
+  /** Optimizer steps done, this one included: t of the bias corrections. */
+  readonly step: number;
+  readonly learningRate: number;
+  /** Index of the first micro-batch in the run: names the dropout masks. */
+  readonly draw: number;
+  readonly lambdaClass: number;
+  readonly lambdaSpan: number;
+}
+
+/** Metrics of one optimizer step, read from the ring. */
+export interface StepMetrics {
+  readonly step: number;
+  /** Weighted losses, summed over the step's micro-batches. */
+  readonly criteriaLoss: number;
+  readonly spanLoss: number;
+  readonly loss: number;
+  /** Global gradient norm before clipping. */
+  readonly gradientNorm: number;
+  /** Steps skipped so far because the gradient was not finite. */
+  readonly skippedSteps: number;
+}
+
+/** What evaluation returns of one batch. */
+export interface BatchPrediction {
+  readonly batch: Batch;
+  /** [B, K] */
+  readonly probabilities: Float32Array;
+  /** [B, T, 2K]: start and end logit of each criterion in turn. */
+  readonly evidenceLogits: Float32Array;
+  /** Hidden states [B, T, C] after the embeddings and each layer, when the plan keeps them. */
+  readonly states: readonly Float32Array[];
+}
+
+/** Predictions over a set of batches with their mean losses. */
+export interface Evaluation {
+  readonly predictions: readonly BatchPrediction[];
+  readonly criteriaLoss: number;
+  readonly spanLoss: number;
+}
+
+/** Which of the arrays that share the parameters' layout. */
+export type ParameterArray = "parameter" | "gradient" | "first_moment" | "second_moment";
+
+/** A tensor as checkpoints name it. */
+export interface NamedTensor {
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: () => Promise<Float32Array<ArrayBuffer>>;
+}
+
+/** An open engine. */
+export interface Engine {
+  readonly plan: EnginePlan;
+  readonly gpu: Gpu;
+  /** Queues one optimizer step over its micro-batches; nothing is waited for. */
+  step(batches: readonly Batch[], options: StepOptions): void;
+  /** Queues forward and backward of one micro-batch without the optimizer: for tests of gradients. */
+  gradient(batch: Batch, options: StepOptions): void;
+  /** Waits for the GPU and returns the metrics of every step since the last call. */
+  drain(): Promise<StepMetrics[]>;
+  /** Whether `drain` must be called before a step of so many micro-batches. */
+  mustDrain(microBatches: number): boolean;
+  evaluate(batches: Iterable<Batch>, options: Pick<StepOptions, "lambdaClass" | "lambdaSpan">): Promise<Evaluation>;
+  /** Fills one array; `read` gives a tensor by checkpoint name. */
+  load(array: ParameterArray, read: (name: string, shape: readonly number[]) => Float32Array<ArrayBuffer>): void;
+  /** The tensors of one array under their checkpoint names. */
+  tensors(array: ParameterArray): NamedTensor[];
+  close(): void;
+}
+
+/** Names and shapes of the checkpoint tensors that a parameter stands for. */
+export function checkpointTensors(spec: ParameterSpec): { name: string; shape: number[]; offset: number }[] {
+  if (!spec.parts) return [{ name: spec.name, shape: [...spec.shape], offset: 0 }];
+  const shape = [spec.shape[0]! / spec.parts.length, ...spec.shape.slice(1)];
+  return spec.parts.map((name, i) => ({ name, shape, offset: i * elementCount(shape) * 4 }));
+}
+
+async function allocate(gpu: Gpu, plan: EnginePlan): Promise<Record<keyof EnginePlan["layouts"], Arena>> {
+  gpu.device.pushErrorScope("out-of-memory");
+  const { layouts } = plan;
+  const arenas = {
+    parameter: createArena(gpu, layouts.parameter),
+    gradient: createArena(gpu, layouts.gradient),
+    moment: createArena(gpu, layouts.moment),
+    metrics: createArena(gpu, layouts.metrics),
+    input: createArena(gpu, layouts.input),
+    activation: createArena(gpu, layouts.activation),
+  };
+  const failure = await gpu.device.popErrorScope();
+  if (failure) {
+    for (const arena of Object.values(arenas)) arena.destroy();
+    const gigabytes = (plan.memory.total / 1e9).toFixed(2);
+    throw inputError(
+      `${gpu.name} refused to allocate the ${gigabytes} GB that this run needs: ${failure.message}`,
+      "Lower training.batch_size or data.max_length, or choose a smaller model.id",
+    );
+  }
+  return arenas;
+}
+
+/** Weighted labels and spans of the batches of a step: what the losses are averaged over. */
+function lossScales(
+  batches: readonly Batch[],
+  { lambdaClass, lambdaSpan }: Pick<StepOptions, "lambdaClass" | "lambdaSpan">,
+) {
+  let labels = 0, spans = 0;
+  for (const batch of batches) {
+    const criteria = batch.labels.length / batch.size;
+    labels += criteria * batch.sampleWeight.reduce((sum, weight) => sum + weight, 0);
+    spans += batch.spanWeight.reduce((sum, weight) => sum + weight, 0);
+  }
+  return { criteriaScale: lambdaClass / Math.max(1, labels), spanScale: lambdaSpan / Math.max(1, spans) };
+}
+
+/**
+ * Allocates a plan and makes it runnable. Programs are compiled when their batch shape is first used.
+ *
+ * @throws {WinnowError} of kind `input` when the device refuses the memory
+ */
+export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
+  const arenas = await allocate(gpu, plan);
+  const ring = createStepRing(gpu);
+  const readback = createReadback(gpu, plan.readbackBytes);
+  const programs = new Map<PlannedGraph, Program>();
+  const { padId, optimizer } = { padId: plan.options.model.encoder.pad_token_id, optimizer: plan.options.optimizer };
+  let nextSlot = 0;
+  let undrained = 0;
+  let pending: { step: number; slots: number[] }[] = [];
+
+  const program = (planned: PlannedGraph, label: string) => {
+    let recorded = programs.get(planned);
+    if (!recorded) {
+      programs.set(planned, recorded = compile(gpu, label, planned.graph, planned.plan, arenas, ring));
+    }
+    return recorded;
+  };
+  const planned = <P>(graphs: ReadonlyMap<number, P>, batch: Batch): P => {
+    const found = graphs.get(batch.length);
+    if (!found || batch.size !== plan.options.batchSize) {
+      throw new WinnowError(
+        "failure",
+        `Expected a batch of ${plan.options.batchSize} texts of ${[...graphs.keys()].join(", ")} tokens but found ` +
+          `${batch.size} × ${batch.length}`,
+      );
+    }
+    return found;
+  };
+  const upload = (batch: Batch) => gpu.device.queue.writeBuffer(arenas.input.buffers[0]!, 0, packBatch(batch, padId));
+  const run = (programs: readonly Program[], offset: number) => {
+    const encoder = gpu.device.createCommandEncoder();
+    const pass = encoder.beginComputePass();
+    for (const each of programs) each.encode(pass, offset);
+    pass.end();
+    gpu.device.queue.submit([encoder.finish()]);
+  };
+  const takeSlot = () => {
+    const slot = nextSlot;
+    nextSlot = (nextSlot + 1) % METRIC_SLOTS;
+    undrained++;
+    return slot;
+  };
+  const scalars = (options: StepOptions, slot: number, draw: number, scales: ReturnType<typeof lossScales>) => ({
+    seed: options.seed >>> 0,
+    draw: draw >>> 0,
+    slot,
+    learningRate: options.learningRate,
+    biasCorrection1: 1 - optimizer.beta1 ** options.step,
+    biasCorrection2: 1 - optimizer.beta2 ** options.step,
+    ...scales,
+  });
+  const micro = (batches: readonly Batch[], options: StepOptions, update: boolean) => {
+    const scales = lossScales(batches, options);
+    const slots = batches.map((batch, i) => {
+      const slot = takeSlot();
+      upload(batch);
+      const sequence = [program(planned(plan.training, batch), `training ${batch.length}`)];
+      if (update && i === batches.length - 1) sequence.push(program(plan.optimizer, "optimizer"));
+      run(sequence, ring.push(scalars(options, slot, options.draw + i, scales)));
+      return slot;
+    });
+    pending.push({ step: options.step, slots });
+  };
+  const place = (array: ParameterArray, name: string) => {
+    const slot = plan.parameters.slot(name);
+    if (array === "first_moment") return arenas.moment.slice(momentSlot(plan.parameters, 0, slot));
+    if (array === "second_moment") return arenas.moment.slice(momentSlot(plan.parameters, 1, slot));
+    return arenas[array].slice(slot);
+  };
+  const readRing = async () => {
+    readback.enqueue(arenas.metrics.slice(RING_SLOT));
+    const [bytes] = await readback.flush();
+    return new Float32Array(bytes!);
+  };
+
+  return {
+    plan,
+    gpu,
+    step: (batches, options) => micro(batches, options, true),
+    gradient: (batch, options) => micro([batch], options, false),
+    mustDrain: (microBatches) => undrained + microBatches > METRIC_SLOTS,
+    async drain() {
+      const steps = pending;
+      pending = [];
+      undrained = 0;
+      if (steps.length === 0) return [];
+      const values = await readRing();
+      return steps.map(({ step, slots }) => {
+        const at = (slot: number, field: number) => values[slot * METRIC_WIDTH + field]!;
+        const criteriaLoss = slots.reduce((sum, slot) => sum + at(slot, 0), 0);
+        const spanLoss = slots.reduce((sum, slot) => sum + at(slot, 1), 0);
+        const last = slots.at(-1)!;
+        return {
+          step,
+          criteriaLoss,
+          spanLoss,
+          loss: criteriaLoss + spanLoss,
+          gradientNorm: at(last, 2),
+          skippedSteps: at(last, 4),
+        };
+      });
+    },
+    async evaluate(batches, lambdas) {
+      if (undrained > 0) throw new Error("Expected drain() before evaluate(): both use the metrics ring");
+      const all = [...batches];
+      const scales = lossScales(all, lambdas);
+      const options = { ...lambdas, seed: 0, step: 1, learningRate: 0, draw: 0 };
+      const predictions: BatchPrediction[] = [];
+      let waiting: Batch[] = [];
+      let criteriaLoss = 0, spanLoss = 0;
+      const collect = async () => {
+        const ranges = await readback.flush();
+        const perBatch = waiting.length ? ranges.length / waiting.length : 0;
+        waiting.forEach((batch, i) => {
+          const [losses, probabilities, evidenceLogits, ...states] = ranges
+            .slice(i * perBatch, (i + 1) * perBatch)
+            .map((bytes) => new Float32Array(bytes));
+          criteriaLoss += losses![0]!;
+          spanLoss += losses![1]!;
+          predictions.push({ batch, probabilities: probabilities!, evidenceLogits: evidenceLogits!, states });
+        });
+        waiting = [];
+      };
+      const metricsSlot = { ...RING_SLOT, size: 8 };
+      for (const batch of all) {
+        const found = planned(plan.evaluation, batch);
+        upload(batch);
+        run(
+          [program(found, `evaluation ${batch.length}`)],
+          ring.push(scalars(options, 0, 0, scales)),
+        );
+        const { probabilities, evidenceLogits, states } = found.outputs;
+        const kept = [probabilities, evidenceLogits, ...(plan.options.keepStates ? states : [])].map((tensor) => ({
+          ...resolve(tensor, found.plan, arenas),
+          size: elementCount(tensor.shape) * 4,
+        }));
+        const wanted = [arenas.metrics.slice(metricsSlot), ...kept];
+        const bytes = wanted.reduce((sum, { size }) => sum + size, 0);
+        for (const slice of wanted) {
+          if (!readback.enqueue(slice)) throw new RangeError(`Expected the readback to hold ${bytes} bytes`);
+        }
+        waiting.push(batch);
+        if (readback.free < bytes * 2) await collect();
+      }
+      await collect();
+      return { predictions, criteriaLoss, spanLoss };
+    },
+    load(array, read) {
+      for (const spec of plan.parameters.specs) {
+        const slice = place(array, spec.name);
+        for (const { name, shape, offset } of checkpointTensors(spec)) {
+          const size = elementCount(shape) * 4;
+          uploadLarge(gpu, { buffer: slice.buffer, offset: slice.offset + offset, size }, read(name, shape));
+        }
+      }
+    },
+    tensors: (array) =>
+      plan.parameters.specs.flatMap((spec) =>
+        checkpointTensors(spec).map(({ name, shape, offset }) => ({
+          name,
+          shape,
+          data: () => {
+            const slice = place(array, spec.name);
+            return readLarge(readback, {
+              buffer: slice.buffer,
+              offset: slice.offset + offset,
+              size: elementCount(shape) * 4,
+            });
+          },
+        }))
+      ),
+    close() {
+      for (const each of programs.values()) each.destroy();
+      for (const arena of Object.values(arenas)) arena.destroy();
+      ring.destroy();
+      readback.destroy();
+    },
+  };
+}

@@ -1,0 +1,162 @@
+/**
+ * What a run needs of the GPU, worked out before anything is allocated: the graphs of every batch shape, their memory
+ * plans, and the bytes of each arena.
+ */
+import { type ArenaLayout, layoutSequential } from "../gpu/arena.ts";
+import type { Gpu } from "../gpu/device.ts";
+import { programUniformBytes, STEP_RING_BYTES } from "../gpu/program.ts";
+import { createGraph, type Graph, type Target, targetOf } from "../graph/graph.ts";
+import { clipAndUpdate, type OptimizerOptions } from "../graph/optimizer.ts";
+import { layoutParameters, type ParameterSet } from "../graph/parameters.ts";
+import { type MemoryPlan, planMemory, unionLayout } from "../graph/plan.ts";
+import type { Tensor } from "../graph/tensor.ts";
+import {
+  type DualAgentConfig,
+  dualAgentParameters,
+  evaluationGraph,
+  type EvaluationOutputs,
+  trainingGraph,
+} from "../model/dual_agent.ts";
+import { batchTensors, inputBytes } from "../model/inputs.ts";
+
+/** What an engine is built for. */
+export interface EngineOptions {
+  readonly model: DualAgentConfig;
+  readonly optimizer: OptimizerOptions;
+  /** Texts per micro-batch. */
+  readonly batchSize: number;
+  /** Lengths in tokens that batches may have. */
+  readonly lengths: readonly number[];
+  /** Keeps every hidden state of evaluation readable: for tests. */
+  readonly keepStates?: boolean;
+}
+
+/** Bytes of GPU memory by purpose. */
+export interface MemoryForecast {
+  readonly parameters: number;
+  readonly gradients: number;
+  readonly moments: number;
+  readonly activations: number;
+  readonly inputs: number;
+  /** Readback staging, metrics ring and uniforms. */
+  readonly buffers: number;
+  readonly total: number;
+}
+
+/** A graph with its plan. */
+export interface PlannedGraph {
+  readonly graph: Graph;
+  readonly plan: MemoryPlan;
+}
+
+/** Everything an engine will allocate and run. */
+export interface EnginePlan {
+  readonly options: EngineOptions;
+  readonly target: Target;
+  readonly parameters: ParameterSet;
+  /** By length in tokens. */
+  readonly training: ReadonlyMap<number, PlannedGraph>;
+  readonly evaluation: ReadonlyMap<number, PlannedGraph & { readonly outputs: EvaluationOutputs }>;
+  readonly optimizer: PlannedGraph;
+  readonly layouts: {
+    readonly parameter: ArenaLayout;
+    readonly gradient: ArenaLayout;
+    readonly moment: ArenaLayout;
+    readonly metrics: ArenaLayout;
+    readonly input: ArenaLayout;
+    readonly activation: ArenaLayout;
+  };
+  readonly readbackBytes: number;
+  readonly memory: MemoryForecast;
+}
+
+/** Micro-batches whose metrics fit in the ring before they must be read. */
+export const METRIC_SLOTS = 512;
+/** Floats per slot of the metrics ring; see `loss_record.wgsl`. */
+export const METRIC_WIDTH = 8;
+
+/** Smallest readback staging buffer: large tensors are read in pieces of it. */
+const READBACK_BYTES = 8 * 2 ** 20;
+
+const metrics = layoutSequential("metrics", [16, METRIC_SLOTS * METRIC_WIDTH * 4], Infinity);
+
+/** The optimizer's control scalars and the metrics ring as tensors of a graph. */
+function metricsTensors(g: Graph): { control: Tensor; ring: Tensor } {
+  return {
+    control: g.fixed("control", [4], "metrics", metrics.slots[0]!),
+    ring: g.fixed("metrics ring", [METRIC_SLOTS, METRIC_WIDTH], "metrics", metrics.slots[1]!),
+  };
+}
+
+/** The place of the metrics ring in the metrics arena. */
+export const RING_SLOT = metrics.slots[1]!;
+
+/** Plans an engine for a target; `gpu` gives the limits. */
+export function planEngine(
+  gpu: Pick<Gpu, "limits" | "preset" | "subgroupSize">,
+  options: EngineOptions,
+  target: Target = targetOf(gpu as Gpu),
+): EnginePlan {
+  const { model, batchSize, lengths } = options;
+  const parameters = layoutParameters(dualAgentParameters(model), target);
+  const training = new Map<number, PlannedGraph>();
+  const evaluation = new Map<number, PlannedGraph & { outputs: EvaluationOutputs }>();
+  for (const length of lengths) {
+    const bind = (g: Graph) => ({
+      inputs: batchTensors(g, { size: batchSize, length, criteria: model.criteria }),
+      ring: metricsTensors(g).ring,
+    });
+    const train = trainingGraph(target, model, parameters, bind);
+    training.set(length, { graph: train.graph, plan: planMemory(train.graph) });
+    const evaluate = evaluationGraph(target, model, parameters, bind, { keepStates: options.keepStates ?? false });
+    evaluation.set(length, { ...evaluate, plan: planMemory(evaluate.graph) });
+  }
+  const update = createGraph(target, true);
+  const { control, ring } = metricsTensors(update);
+  clipAndUpdate(update, parameters, options.optimizer, control, ring);
+  const optimizer = { graph: update, plan: planMemory(update) };
+
+  const graphs = [...training.values(), ...evaluation.values(), optimizer];
+  const inputTotal = Math.max(
+    ...lengths.map((length) => inputBytes({ size: batchSize, length, criteria: model.criteria })),
+  );
+  const longest = Math.max(...lengths);
+  const readbackBytes = Math.max(
+    READBACK_BYTES,
+    batchSize * (longest * 2 + 1) * model.criteria * 4 + 512,
+    METRIC_SLOTS * METRIC_WIDTH * 4,
+  );
+  const layouts = {
+    parameter: parameters.layout,
+    gradient: { ...parameters.layout, label: "gradients" },
+    moment: {
+      label: "moments",
+      chunkBytes: [...parameters.layout.chunkBytes, ...parameters.layout.chunkBytes],
+      totalBytes: 2 * parameters.layout.totalBytes,
+    },
+    metrics: metrics.layout,
+    input: { label: "inputs", chunkBytes: [inputTotal], totalBytes: inputTotal },
+    activation: unionLayout(graphs.map(({ plan }) => plan)),
+  };
+  const uniforms = graphs.reduce((sum, { graph }) => sum + programUniformBytes(gpu as Gpu, graph.calls.length), 0);
+  const memory = {
+    parameters: layouts.parameter.totalBytes,
+    gradients: layouts.gradient.totalBytes,
+    moments: layouts.moment.totalBytes,
+    activations: layouts.activation.totalBytes,
+    inputs: inputTotal,
+    buffers: readbackBytes + layouts.metrics.totalBytes + uniforms + STEP_RING_BYTES,
+  };
+  const total = Object.values(memory).reduce((sum, bytes) => sum + bytes, 0);
+  return {
+    options,
+    target,
+    parameters,
+    training,
+    evaluation,
+    optimizer,
+    layouts,
+    readbackBytes,
+    memory: { ...memory, total },
+  };
+}
