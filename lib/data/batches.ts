@@ -1,0 +1,130 @@
+/**
+ * Batches of equal shape: posts are grouped by length, so that few static graphs serve all and little is padding.
+ *
+ * Every batch of a bucket has the full batch size; rows that are left over are filler, which the mask and the weights
+ * take out of attention, loss and metrics.
+ */
+import { randomStream } from "../support/rng.ts";
+import type { EncodedExample } from "./encoding.ts";
+
+/** Which examples make up a batch; -1 marks a filler row. */
+export interface PlannedBatch {
+  /** Tokens per row. */
+  length: number;
+  /** [batchSize] indices into the encoded examples. */
+  indices: number[];
+}
+
+/** The batches of one epoch, in order. */
+export type BatchPlan = PlannedBatch[];
+
+/** The tensors of one batch, row by row, for `size` posts of `length` tokens and K criteria. */
+export interface Batch {
+  size: number;
+  length: number;
+  /** [size, length] */
+  ids: Uint32Array;
+  /** [size, length], 1 for tokens and 0 for padding. */
+  mask: Uint32Array;
+  /** [size, length], token type ids: 0 in a single-segment format. */
+  types: Uint32Array;
+  /** [size, K] */
+  labels: Float32Array;
+  /** [size], 0 for filler rows. */
+  sampleWeight: Float32Array;
+  /** [size, K] first token of the evidence, 0 for none. */
+  spanStart: Uint32Array;
+  /** [size, K] last token of the evidence (inclusive), 0 for none. */
+  spanEnd: Uint32Array;
+  /** [size, K], 0 where the evidence is unknown (not aligned, truncated) and in filler rows. */
+  spanWeight: Float32Array;
+  /** [size] indices into the encoded examples, -1 for filler rows. */
+  examples: number[];
+}
+
+/** How an epoch is cut into batches. */
+export interface BatchOptions {
+  batchSize: number;
+  /** Row lengths in tokens, ascending; the last must hold the longest example. */
+  buckets: readonly number[];
+  /** Without it, examples keep their order within a bucket and buckets ascend. */
+  shuffle?: { seed: number; epoch: number };
+}
+
+const BUCKETS = [16, 32, 48, 64, 96, 128, 192, 256, 384, 512];
+
+/** Row lengths for posts of up to `maxLength` tokens: steps of a quarter to a half, the last being `maxLength`. */
+export function lengthBuckets(maxLength: number): number[] {
+  if (!(Number.isInteger(maxLength) && maxLength > 0)) {
+    throw new RangeError(`Expected maxLength to be an integer greater than 0 but found ${maxLength}`);
+  }
+  return [...BUCKETS.filter((length) => length < maxLength), maxLength];
+}
+
+/**
+ * Plans the batches of an epoch. Each example goes into the smallest bucket that holds it; with `shuffle`, examples
+ * are shuffled within their bucket and then the batches among themselves, by (seed, epoch) alone.
+ */
+export function planBatches(
+  encoded: readonly EncodedExample[],
+  { batchSize, buckets, shuffle }: BatchOptions,
+): BatchPlan {
+  if (!(Number.isInteger(batchSize) && batchSize > 0)) {
+    throw new RangeError(`Expected batchSize to be an integer greater than 0 but found ${batchSize}`);
+  }
+  const random = shuffle && randomStream(shuffle.seed, "batches", shuffle.epoch);
+  const members = buckets.map((): number[] => []);
+  encoded.forEach(({ ids }, index) => {
+    const bucket = buckets.findIndex((length) => length >= ids.length);
+    if (bucket < 0) {
+      throw new RangeError(`Expected examples of at most ${buckets.at(-1)} tokens but found one of ${ids.length}`);
+    }
+    members[bucket]!.push(index);
+  });
+  const plan = members.flatMap((indices, bucket) => {
+    const order = random ? random.shuffle(indices) : indices;
+    return Array.from({ length: Math.ceil(order.length / batchSize) }, (_, batch) => ({
+      length: buckets[bucket]!,
+      indices: Array.from({ length: batchSize }, (_, row) => order[batch * batchSize + row] ?? -1),
+    }));
+  });
+  return random ? random.shuffle(plan) : plan;
+}
+
+/**
+ * Builds the tensors of a planned batch.
+ *
+ * @param padId Token id that fills rows up; the mask hides it
+ */
+export function materialise(planned: PlannedBatch, encoded: readonly EncodedExample[], padId: number): Batch {
+  const { length, indices } = planned;
+  const size = indices.length;
+  const criteria = encoded[0]?.labels.length ?? 0;
+  const batch: Batch = {
+    size,
+    length,
+    ids: new Uint32Array(size * length).fill(padId),
+    mask: new Uint32Array(size * length),
+    types: new Uint32Array(size * length),
+    labels: new Float32Array(size * criteria),
+    sampleWeight: new Float32Array(size),
+    spanStart: new Uint32Array(size * criteria),
+    spanEnd: new Uint32Array(size * criteria),
+    spanWeight: new Float32Array(size * criteria),
+    examples: [...indices],
+  };
+  indices.forEach((index, row) => {
+    if (index < 0) return;
+    const { ids, labels, spans } = encoded[index]!;
+    batch.ids.set(ids, row * length);
+    batch.mask.fill(1, row * length, row * length + ids.length);
+    batch.labels.set(labels, row * criteria);
+    batch.sampleWeight[row] = 1;
+    spans.forEach(({ start, end, kept }, k) => {
+      batch.spanStart[row * criteria + k] = start;
+      batch.spanEnd[row * criteria + k] = end;
+      batch.spanWeight[row * criteria + k] = kept ? 1 : 0;
+    });
+  });
+  return batch;
+}

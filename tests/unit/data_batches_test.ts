@@ -1,0 +1,64 @@
+import assert from "node:assert/strict";
+import { lengthBuckets, materialise, planBatches } from "../../lib/data/batches.ts";
+import type { EncodedExample, TokenSpan } from "../../lib/data/encoding.ts";
+
+const NONE: TokenSpan = { start: 0, end: 0, kept: true, reason: "none" };
+
+function encodedOf(length: number, labels: number[], spans: TokenSpan[]): EncodedExample {
+  return {
+    example: { postId: "p", text: "", labels: Uint8Array.from(labels), evidence: [], allEvidence: [] },
+    ids: Uint32Array.from({ length }, (_, token) => 100 + token),
+    offsets: new Uint32Array(2 * length),
+    labels: Uint8Array.from(labels),
+    spans,
+    truncatedTokens: 0,
+  };
+}
+
+Deno.test("batches: length buckets end at the longest length", () => {
+  assert.deepEqual(lengthBuckets(128), [16, 32, 48, 64, 96, 128]);
+  assert.deepEqual(lengthBuckets(100), [16, 32, 48, 64, 96, 100]);
+  assert.deepEqual(lengthBuckets(10), [10]);
+  assert.equal(lengthBuckets(600).at(-1), 600);
+  assert.throws(() => lengthBuckets(0), /Expected maxLength/);
+});
+
+Deno.test("batches: rows, padding, filler and weights", () => {
+  const encoded = [
+    encodedOf(3, [1, 0], [{ start: 1, end: 1, kept: true, reason: "evidence" }, NONE]),
+    encodedOf(5, [0, 1], [NONE, NONE]),
+    encodedOf(4, [1, 1], [{ start: 0, end: 0, kept: false, reason: "truncated" }, {
+      start: 1,
+      end: 2,
+      kept: true,
+      reason: "evidence",
+    }]),
+  ];
+  const plan = planBatches(encoded, { batchSize: 2, buckets: [4, 8] });
+  assert.deepEqual(plan, [{ length: 4, indices: [0, 2] }, { length: 8, indices: [1, -1] }]);
+  assert.deepEqual(materialise(plan[0]!, encoded, 9), {
+    size: 2,
+    length: 4,
+    ids: new Uint32Array([100, 101, 102, 9, 100, 101, 102, 103]),
+    mask: new Uint32Array([1, 1, 1, 0, 1, 1, 1, 1]),
+    types: new Uint32Array(8),
+    labels: new Float32Array([1, 0, 1, 1]),
+    sampleWeight: new Float32Array([1, 1]),
+    spanStart: new Uint32Array([1, 0, 0, 1]),
+    spanEnd: new Uint32Array([1, 0, 0, 2]),
+    spanWeight: new Float32Array([1, 1, 0, 1]),
+    examples: [0, 2],
+  });
+  const filled = materialise(plan[1]!, encoded, 9);
+  assert.deepEqual([...filled.ids.subarray(8)], Array(8).fill(9));
+  assert.deepEqual([...filled.mask], [1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+  assert.deepEqual([...filled.sampleWeight], [1, 0]);
+  assert.deepEqual([...filled.spanWeight], [1, 1, 0, 0]);
+  assert.deepEqual(filled.examples, [1, -1]);
+});
+
+Deno.test("batches: an example that no bucket holds and a bad batch size are refused", () => {
+  const encoded = [encodedOf(9, [0], [NONE])];
+  assert.throws(() => planBatches(encoded, { batchSize: 2, buckets: [4, 8] }), /at most 8 tokens but found one of 9/);
+  assert.throws(() => planBatches(encoded, { batchSize: 0, buckets: [16] }), /Expected batchSize/);
+});

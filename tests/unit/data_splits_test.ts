@@ -1,0 +1,70 @@
+import assert from "node:assert/strict";
+import type { Example } from "../../lib/data/dataset.ts";
+import { splitExamples } from "../../lib/data/splits.ts";
+import { randomStream } from "../../lib/support/rng.ts";
+
+/** Posts with labels of the given frequencies. */
+function makeExamples(count: number, frequencies: number[], text = (n: number) => `text ${n}`): Example[] {
+  const random = randomStream(5, "examples");
+  return Array.from({ length: count }, (_, n) => ({
+    postId: `p${n}`,
+    text: text(n),
+    labels: Uint8Array.from(frequencies, (frequency) => (random.uniform() < frequency ? 1 : 0)),
+    evidence: frequencies.map(() => null),
+    allEvidence: frequencies.map(() => []),
+  }));
+}
+
+const SHARES = { validation: 0.15, test: 0.15 };
+
+Deno.test("splits: sizes and every label, rare ones too, follow the shares", () => {
+  const examples = makeExamples(600, [0.3, 0.2, 0.1, 0.05, 0.03]);
+  const { train, validation, test } = splitExamples(examples, { ...SHARES, seed: 1 });
+  assert.deepEqual(
+    [...train, ...validation, ...test].map((e) => e.postId).sort(),
+    examples.map((e) => e.postId).sort(),
+  );
+  const positives = (part: Example[], k: number) => part.filter((example) => example.labels[k]).length;
+  for (const part of [validation, test]) {
+    assert.ok(Math.abs(part.length - 90) <= 3, `${part.length} posts`);
+    for (let k = 0; k < 5; k++) {
+      const expected = 0.15 * positives(examples, k);
+      assert.ok(Math.abs(positives(part, k) - expected) <= 1.5, `label ${k}: ${positives(part, k)} for ${expected}`);
+    }
+  }
+});
+
+Deno.test("splits: seed and content decide, the order of input does not", () => {
+  const examples = makeExamples(100, [0.3, 0.1]);
+  const { hash, train } = splitExamples(examples, { ...SHARES, seed: 1 });
+  assert.equal(splitExamples(examples.toReversed(), { ...SHARES, seed: 1 }).hash, hash);
+  assert.notEqual(splitExamples(examples, { ...SHARES, seed: 2 }).hash, hash);
+  assert.deepEqual(train, train.toSorted((a, b) => (a.postId < b.postId ? -1 : 1)));
+});
+
+Deno.test("splits: posts of the same text, but for quotes, case and spaces, stay together", () => {
+  const texts = ["I can't  sleep", "i can’t sleep ", "I CAN'T\nSLEEP"];
+  const examples = makeExamples(90, [0.3, 0.3], (n) => `${texts[n % 3]} ${Math.floor(n / 3)}`);
+  const splits = splitExamples(examples, { validation: 0.3, test: 0.3, seed: 4 });
+  const home = new Map<string, string>();
+  for (const name of ["train", "validation", "test"] as const) {
+    for (const { postId } of splits[name]) {
+      const group = String(Math.floor(Number(postId.slice(1)) / 3));
+      assert.equal(home.get(group) ?? name, name, `group ${group} straddles`);
+      home.set(group, name);
+    }
+  }
+  assert.equal(home.size, 30);
+});
+
+Deno.test("splits: an empty split and impossible shares are refused with the numbers", () => {
+  const examples = makeExamples(3, [0.5]);
+  const refused = (shares: { validation: number; test: number }, message: RegExp) =>
+    assert.throws(() => splitExamples(examples, { ...shares, seed: 1 }), message);
+  refused({ validation: 0.05, test: 0.05 }, /Splitting 3 posts leaves an empty split: train 3, validation 0, test 0/);
+  refused({ validation: 0.5, test: 0.5 }, /validation 0\.5 and test 0\.5 leave 0 for training/);
+  refused({ validation: 0, test: 0.5 }, /Split shares/);
+  refused({ validation: NaN, test: 0.5 }, /Split shares/);
+  assert.throws(() => splitExamples([], { ...SHARES, seed: 1 }), /Splitting 0 posts/);
+  assert.throws(() => splitExamples([...examples, ...examples], { ...SHARES, seed: 1 }), /found post p0 twice/);
+});
