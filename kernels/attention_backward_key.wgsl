@@ -41,14 +41,14 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //#end
   //#if BROADCAST
   let lane = thread % ${LANES}u;
-  for (var q0 = 0u; q0 < dims.length; q0 += 4u) {
-    let walked = pair * dims.length + min(q0 + (lane & 3u), dims.length - 1u);
+  for (var block = 0u; block < dims.length; block += 4u) {
+    let walked = pair * dims.length + min(block + (lane & 3u), dims.length - 1u);
     let walked_lse = lse[walked];
     let walked_delta = delta[walked];
     //#if DROPOUT
-    // Each lane draws the block of query q0 + lane % 4 and its own four keys; the four lanes of a quad then swap.
+    // Each lane draws the block of query block + lane % 4 and its own four keys; the four lanes of a quad then swap.
     let drawn = dropout_mask(
-      dropout_block(pair, min(q0 + (lane & 3u), dims.length - 1u), own.row / 4u, dims.length),
+      dropout_block(pair, min(block + (lane & 3u), dims.length - 1u), own.row / 4u, dims.length),
       dims.site, dims.threshold, dims.keep_scale);
     //#end
   //#else
@@ -66,13 +66,13 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     }
     workgroupBarrier();
     for (var inner = 0u; inner < TILE; inner += 4u) {
-    let q0 = base + inner;
-    if (q0 >= dims.length) { break; }
+    let block = base + inner;
+    if (block >= dims.length) { break; }
   //#end
     //#for j in 0..4
     {
       //#if BROADCAST
-      let row = first + min(q0 + ${j}u, dims.length - 1u);
+      let row = first + min(block + ${j}u, dims.length - 1u);
       //#for g in 0..CHUNKS
       let q_$g = qkv[row * ${3 * C4}u + head + min(${g * LANES}u + lane, ${D4 - 1}u)];
       let do_$g = dout[row * ${C4}u + head + min(${g * LANES}u + lane, ${D4 - 1}u)];
@@ -95,7 +95,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       let row_delta = tile_delta[inner + ${j}u];
       //#if DROPOUT
       let kept = dropout_mask(
-        dropout_block(pair, min(q0 + ${j}u, dims.length - 1u), own.row / 4u, dims.length),
+        dropout_block(pair, min(block + ${j}u, dims.length - 1u), own.row / 4u, dims.length),
         dims.site, dims.threshold, dims.keep_scale)[own.row & 3u];
       //#end
       //#end
@@ -108,7 +108,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       score += dot(q$i, k$i);
       dp += dot(do$i, v$i);
       //#end
-      let p = select(0.0, exp_negative(min(masked_score(score, own_mask, empty) - row_lse, 0.0)), q0 + ${j}u < dims.length);
+      let p = select(0.0, exp_negative(min(masked_score(score, own_mask, empty) - row_lse, 0.0)), block + ${j}u < dims.length);
       let weight = p * kept;
       let ds = p * (dp * kept - row_delta) * dims.scale;
       //#for i in 0..D4

@@ -61,21 +61,21 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     if (thread < TILE) { tile_mask[thread] = mask[first + min(base + thread, dims.length - 1u)]; }
     workgroupBarrier();
     for (var inner = 0u; inner < TILE; inner += 4u) {
-    let k0 = base + inner;
-    if (k0 >= limit) { break; }
+    let block = base + inner;
+    if (block >= limit) { break; }
   //#else
-  for (var k0 = 0u; k0 < limit; k0 += 4u) {
-    let key_mask = mask[first + min(k0 + (lane & 3u), dims.length - 1u)];
+  for (var block = 0u; block < limit; block += 4u) {
+    let key_mask = mask[first + min(block + (lane & 3u), dims.length - 1u)];
   //#end
     //#if DROPOUT
-    let kept = dropout_mask(dropout_block(pair, own.row, k0 / 4u, dims.length), dims.site, dims.threshold, dims.keep_scale);
+    let kept = dropout_mask(dropout_block(pair, own.row, block / 4u, dims.length), dims.site, dims.threshold, dims.keep_scale);
     //#else
     let kept = vec4f(1.0);
     //#end
     //#for j in 0..4
     {
       //#if BROADCAST
-      let row = (first + min(k0 + ${j}u, dims.length - 1u)) * ${3 * C4}u + head;
+      let row = (first + min(block + ${j}u, dims.length - 1u)) * ${3 * C4}u + head;
       //#for g in 0..CHUNKS
       let k_$g = qkv[row + ${C4}u + min(${g * LANES}u + lane, ${D4 - 1}u)];
       let v_$g = qkv[row + ${2 * C4}u + min(${g * LANES}u + lane, ${D4 - 1}u)];
@@ -98,7 +98,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       score += dot(q$i, k$i);
       dp += dot(do$i, v$i);
       //#end
-      let p = select(0.0, exp_negative(min(masked_score(score, key_valid, empty) - own_lse, 0.0)), k0 + ${j}u < dims.length);
+      let p = select(0.0, exp_negative(min(masked_score(score, key_valid, empty) - own_lse, 0.0)), block + ${j}u < dims.length);
       let ds = p * (dp * kept[$j] - own_delta) * dims.scale;
       //#for i in 0..D4
       dq$i += ds * k$i;

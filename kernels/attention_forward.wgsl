@@ -56,15 +56,15 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     if (thread < TILE) { tile_mask[thread] = mask[first + min(base + thread, dims.length - 1u)]; }
     workgroupBarrier();
     for (var inner = 0u; inner < TILE; inner += 4u) {
-    let k0 = base + inner;
-    if (k0 >= limit) { break; }
+    let block = base + inner;
+    if (block >= limit) { break; }
   //#else
-  for (var k0 = 0u; k0 < limit; k0 += 4u) {
-    let key_mask = mask[first + min(k0 + (lane & 3u), dims.length - 1u)];
+  for (var block = 0u; block < limit; block += 4u) {
+    let key_mask = mask[first + min(block + (lane & 3u), dims.length - 1u)];
   //#end
     //#for j in 0..4
     //#if BROADCAST
-    let row$j = (first + min(k0 + ${j}u, dims.length - 1u)) * ${3 * C4}u + head;
+    let row$j = (first + min(block + ${j}u, dims.length - 1u)) * ${3 * C4}u + head;
     //#for g in 0..CHUNKS
     let k${j}_$g = qkv[row$j + ${C4}u + min(${g * LANES}u + lane, ${D4 - 1}u)];
     let v${j}_$g = qkv[row$j + ${2 * C4}u + min(${g * LANES}u + lane, ${D4 - 1}u)];
@@ -88,11 +88,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     let rescale = exp_negative(highest - newest);
     highest = newest;
     //#for j in 0..4
-    let p$j = select(0.0, exp_negative(s$j - newest), k0 + ${j}u < dims.length);
+    let p$j = select(0.0, exp_negative(s$j - newest), block + ${j}u < dims.length);
     //#end
     total = total * rescale + ((p0 + p1) + (p2 + p3));
     //#if DROPOUT
-    let kept = dropout_mask(dropout_block(pair, own.row, k0 / 4u, dims.length), dims.site, dims.threshold, dims.keep_scale);
+    let kept = dropout_mask(dropout_block(pair, own.row, block / 4u, dims.length), dims.site, dims.threshold, dims.keep_scale);
     //#else
     let kept = vec4f(1.0);
     //#end

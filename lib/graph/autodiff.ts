@@ -34,8 +34,10 @@ export function differentiate(
       const present = gradients.get(input);
       if (!present) {
         gradients.set(input, make(undefined));
-      } else if ([...gradients].some(([owner, gradient]) => owner !== input && gradient === present)) {
-        // Two tensors share one gradient (a residual branch and its sum): adding in place would change both.
+      } else if (
+        present === dy || [...gradients].some(([owner, gradient]) => owner !== input && gradient === present)
+      ) {
+        // Two tensors share one gradient (a residual branch and its sum), and the other is still to be read.
         const sum = make(undefined);
         accumulate(g, present, sum);
         gradients.set(input, sum);

@@ -72,6 +72,7 @@ export interface NamedTensor {
 export interface Engine {
   readonly plan: EnginePlan;
   readonly gpu: Gpu;
+  readonly arenas: Readonly<Record<keyof EnginePlan["layouts"], Arena>>;
   /** Queues one optimizer step over its micro-batches; nothing is waited for. */
   step(batches: readonly Batch[], options: StepOptions): void;
   /** Queues forward and backward of one micro-batch without the optimizer: for tests of gradients. */
@@ -215,6 +216,7 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
   return {
     plan,
     gpu,
+    arenas,
     step: (batches, options) => micro(batches, options, true),
     gradient: (batch, options) => micro([batch], options, false),
     mustDrain: (microBatches) => undrained + microBatches > METRIC_SLOTS,
