@@ -4,7 +4,7 @@
 import type { Example } from "./dataset.ts";
 
 /** The part of a tokenizer (lib/text) that encoding needs. */
-export interface TextEncoder {
+export interface OffsetTokenizer {
   readonly clsId: number;
   readonly sepId: number;
   /** Token ids without specials; offsets [2 per token] are UTF-16 ranges [start, end) of the text. */
@@ -56,7 +56,7 @@ export interface EncodingCounts {
  *
  * @param maxLength Tokens at most, [CLS] and [SEP] included; at least 3
  */
-export function encodeExample(example: Example, tokenizer: TextEncoder, maxLength: number): EncodedExample {
+export function encodeExample(example: Example, tokenizer: OffsetTokenizer, maxLength: number): EncodedExample {
   if (!(Number.isInteger(maxLength) && maxLength >= 3)) {
     throw new RangeError(`Expected maxLength to be an integer of at least 3 but found ${maxLength}`);
   }
@@ -98,7 +98,7 @@ function coveringTokens(offsets: Uint32Array, start: number, end: number): [numb
 /** Encodes posts and counts what was lost; see {@link encodeExample}. */
 export function encodeExamples(
   examples: readonly Example[],
-  tokenizer: TextEncoder,
+  tokenizer: OffsetTokenizer,
   maxLength: number,
 ): { encoded: EncodedExample[]; counts: EncodingCounts } {
   const encoded = examples.map((example) => encodeExample(example, tokenizer, maxLength));

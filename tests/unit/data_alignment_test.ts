@@ -39,6 +39,7 @@ Deno.test("alignment: what is not there is not found, nor a part of a character"
   assert.equal(found("I sleep well.", "I never sleep."), "not_found");
   assert.equal(found("Ein caf\u00e9", "ein cafe"), "not_found");
   assert.equal(found("wait… what", "WAIT.."), "not_found");
+  assert.equal(found("wait…what", "..WHAT"), "not_found");
   for (const empty of ["", " \n", "\u200b"]) assert.equal(found("some text", empty), "not_found");
 });
 

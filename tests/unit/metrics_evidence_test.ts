@@ -1,0 +1,52 @@
+import assert from "node:assert/strict";
+import type { Example } from "../../lib/data/dataset.ts";
+import { evidenceMetrics, evidencePairs, wholeTextBaseline } from "../../lib/train/metrics_evidence.ts";
+import { criteriaMetrics, flatMetrics, METRICS } from "../../lib/train/metrics.ts";
+
+const TEXT = "I cry and I cry all night.";
+const at = (part: string, from = 0) => {
+  const start = TEXT.indexOf(part, from);
+  return { start, end: start + part.length };
+};
+
+Deno.test("evidence metrics: words as bags, characters as ranges, null apart", () => {
+  const metrics = evidenceMetrics([
+    { text: TEXT, gold: at("I cry all night."), predicted: at(" I cry all night.") }, // same words
+    { text: TEXT, gold: at("I cry"), predicted: at("I cry", 5) }, // the same words elsewhere
+    { text: TEXT, gold: at("I cry and"), predicted: at("and I") }, // words: 2 of 3 and 2 of 2
+    { text: TEXT, gold: at("all night."), predicted: null },
+    { text: TEXT, gold: null, predicted: null },
+    { text: TEXT, gold: null, predicted: at("all") },
+  ]);
+  assert.equal(metrics.exact_match, 2 / 4);
+  assert.equal(metrics.token_f1, (1 + 1 + 4 / 5 + 0) / 4);
+  assert.equal(metrics.char_f1, (32 / 33 + 0 + (2 * 3) / (9 + 5) + 0) / 4);
+  assert.equal(metrics.null_accuracy, 1 / 2);
+  assert.deepEqual([metrics.support, metrics.null_support], [4, 2]);
+  const none = evidenceMetrics([]);
+  assert.deepEqual([none.token_f1, none.null_accuracy], [0, 0]);
+});
+
+Deno.test("evidence metrics: unknown evidence is left out; the whole-text baseline", () => {
+  const gold = { ...at("I cry"), status: "exact" as const };
+  const example: Example = {
+    postId: "p",
+    text: TEXT,
+    labels: Uint8Array.of(1, 1, 0),
+    evidence: [gold, null, null],
+    allEvidence: [[gold], [], []],
+  };
+  assert.deepEqual(evidencePairs([example], [null, at("all"), at("and")]), [
+    { text: TEXT, gold, predicted: null },
+    { text: TEXT, gold: null, predicted: at("and") },
+  ]);
+  const baseline = wholeTextBaseline([example]);
+  assert.equal(baseline.token_f1, (2 * 2) / (2 + 7));
+  assert.deepEqual([baseline.support, baseline.null_support, baseline.null_accuracy], [1, 1, 0]);
+});
+
+Deno.test("metrics: every flat name but the loss is there, and declared", () => {
+  const criteria = criteriaMetrics({ criteria: ["A"], probabilities: [1], labels: [1] });
+  const names = METRICS.map((metric) => metric.name).filter((name) => name !== "validation_loss");
+  assert.deepEqual(Object.keys(flatMetrics(criteria, evidenceMetrics([]))), names);
+});
