@@ -1,5 +1,5 @@
 /** Linear layers: one GEMM forward, two backward, with bias and GELU fused. */
-import { type Epilogue, gemmDispatch, type GemmLayout } from "../../gpu/gemm.ts";
+import { gemmDispatch, type GemmEpilogue, type GemmLayout } from "../../gpu/gemm.ts";
 import { defineOp, type Graph } from "../graph.ts";
 import { rowCount, type Tensor, width } from "../tensor.ts";
 import { columnSum } from "./column_sum.ts";
@@ -13,30 +13,37 @@ function gemm(
   a: Tensor,
   b: Tensor,
   c: Tensor,
-  epilogue: Epilogue,
+  epilogue: GemmEpilogue,
   bound: { bias?: Tensor; aux?: Tensor } = {},
 ): Tensor {
   const m = layout === "tn" ? width(a) : rowCount(a.shape);
   const n = layout === "nt" ? b.shape[0]! : width(b);
   const k = layout === "tn" ? rowCount(a.shape) : width(a);
   const { preset, subgroupSize } = g.target;
-  const { kernel, constants, dims, grid } = gemmDispatch({ layout, m, n, k, epilogue, preset, subgroupSize });
-  g.emit({ kernel, constants, bindings: { a, b, c, ...bound }, dims, grid });
+  const product = gemmDispatch({ layout, m, n, k, epilogue, preset, subgroupSize });
+  const { kernel, constants, dims, grid, second, scratch } = product;
+  if (second && scratch) {
+    const partials = g.tensor("gemm_partials", scratch);
+    g.emit({ kernel, constants, bindings: { a, b, c: partials, ...bound }, dims, grid });
+    g.emit({ ...second, bindings: { partials, c } });
+  } else {
+    g.emit({ kernel, constants, bindings: { a, b, c, ...bound }, dims, grid });
+  }
   return c;
 }
 
 function inputGradient(g: Graph, { x, weight }: Inputs, dy: Tensor) {
   return (into: Tensor | undefined) =>
-    gemm(g, "nn", dy, weight, into ?? g.tensor("linear_dx", x.shape), { accumulate: into !== undefined });
+    gemm(g, "nn", dy, weight, into ?? g.tensor("linear_dx", x.shape), into ? "accumulate" : "none");
 }
 
 const weightGradient = (g: Graph, { x }: Inputs, dy: Tensor) => (into: Tensor | undefined) =>
-  gemm(g, "tn", dy, x, into!, { accumulate: true });
+  gemm(g, "tn", dy, x, into!, "accumulate");
 
 const linearOp = defineOp<Inputs, undefined, undefined>("linear", {
   forward(g, { x, weight, bias }) {
     const y = g.tensor("linear", [...x.shape.slice(0, -1), weight.shape[0]!], { requiresGradient: true });
-    return { output: gemm(g, "nt", x, weight, y, { bias: true }, { bias }), saved: undefined };
+    return { output: gemm(g, "nt", x, weight, y, "bias", { bias }), saved: undefined };
   },
   backward: (g, inputs, dy) => ({
     x: inputGradient(g, inputs, dy), //                 dx [M, K] = dy·W
@@ -65,13 +72,13 @@ const feedForwardOp = defineOp<FeedForwardInputs, { approximate: boolean }, Feed
     const u = g.tensor("feed_forward_u", [...rows, weight.shape[0]!]);
     const h = g.tensor("feed_forward_h", u.shape);
     const y = g.tensor("feed_forward", [...rows, outputWeight.shape[0]!], { requiresGradient: true });
-    gemm(g, "nt", x, weight, h, { bias: true, gelu: approximate ? "tanh" : "erf" }, { bias, aux: u });
-    gemm(g, "nt", h, outputWeight, y, { bias: true }, { bias: outputBias });
+    gemm(g, "nt", x, weight, h, approximate ? "bias_gelu_tanh" : "bias_gelu_erf", { bias, aux: u });
+    gemm(g, "nt", h, outputWeight, y, "bias", { bias: outputBias });
     return { output: y, saved: { u, h } };
   },
   backward(g, inputs, dy, { u, h }, { approximate }) {
     const du = g.tensor("feed_forward_du", u.shape); // du [M, F] = (dy·W₂) ∘ gelu'(u)
-    gemm(g, "nn", dy, inputs.outputWeight, du, { dgelu: approximate ? "tanh" : "erf" }, { aux: u });
+    gemm(g, "nn", dy, inputs.outputWeight, du, approximate ? "dgelu_tanh" : "dgelu_erf", { aux: u });
     return {
       x: inputGradient(g, inputs, du), //                                            dx [M, K] = du·W₁
       weight: weightGradient(g, inputs, du), //                                      dW₁ [F, K] = duᵀ·x
