@@ -9,8 +9,9 @@ const MASK = "***";
 const PATTERNS: readonly [RegExp, string][] = [
   // user:password@ in a URL, also with an empty user
   [/\b([a-z][a-z0-9+.-]{0,20}:\/\/)[^\s"'@/]{1,500}@/gi, `$1${MASK}@`],
-  // Authorization headers
-  [/\b(bearer|basic)(\s+)[\w.~+/=-]{6,}/gi, `$1$2${MASK}`],
+  // Authorization headers; elsewhere "bearer" is a word, so what follows must look like a token
+  [/(authorization["']?\s{0,3}[=:]\s{0,3}["']?(?:bearer|basic)\s{1,3})[^\s"',;]+/gi, `$1${MASK}`],
+  [/\b(bearer\s{1,3})(?=[a-z]{0,200}[\d._~+/=-])[\w.~+/=-]{8,}/gi, `$1${MASK}`],
   // Hugging Face, OpenAI-like, GitHub and AWS keys by their prefix
   [/\b(?:hf_|api_org_|sk-|gh[opsur]_|github_pat_|AKIA)[\w-]{8,}/g, MASK],
   // token=..., "password": "...", api_key: ...

@@ -9,6 +9,7 @@ const SECRETS: [string, string][] = [
   ["got hf_AbCdEfGhIjKlMnOp here", "got *** here"],
   ["Authorization: Bearer abc.def-123", "Authorization: Bearer ***"],
   ['{"authorization":"Basic dXNlcjpwYXNz"}', '{"authorization":"Basic ***"}'],
+  ["sent Bearer abcdef0123456789", "sent Bearer ***"],
   ["https://me:secret@host.example/x?a=1", "https://***@host.example/x?a=1"],
   ["https://secret@host.example/x", "https://***@host.example/x"],
   ["write to jane.doe+x@mail.example.org.", "write to ***."],
@@ -22,7 +23,15 @@ for (const [text, masked] of SECRETS) {
 }
 
 Deno.test("leaves ordinary text alone and long text is quick", () => {
-  for (const text of ["tokens 512, macro F1 0.61", "https://host.example/a@b/c", "learning_rate=1e-3", "max 5@10"]) {
+  for (
+    const text of [
+      "tokens 512, macro F1 0.61",
+      "basic settings, bearer tokens.",
+      "https://host.example/a@b/c",
+      "learning_rate=1e-3",
+      "max 5@10",
+    ]
+  ) {
     assert.equal(maskSecrets(text), text);
   }
   const start = performance.now();
