@@ -1,0 +1,151 @@
+/** The command lines of train, resume and evaluate. Unknown options and missing values are input errors. */
+
+import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import { inputError } from "../support/errors.ts";
+import { nearest } from "../support/text_distance.ts";
+
+/** The configuration of `train` where none is named. */
+export const DEFAULT_CONFIG = "configs/quickstart.yaml";
+const MODES = ["single", "hpo", "dry-run"] as const;
+
+/** What every command understands. */
+export interface CommonOptions {
+  json: boolean;
+  /** `key=value` texts in the order given. */
+  overrides: string[];
+}
+
+/** `train` */
+export interface TrainOptions extends CommonOptions {
+  config: string;
+  /** hpo: a study over the search space; single: one trial of the configuration as it is; dry-run: the checks only. */
+  mode: typeof MODES[number];
+}
+
+/** `resume`; without a study the latest unfinished one is meant. */
+export interface ResumeOptions extends CommonOptions {
+  studyId?: string;
+  config?: string;
+}
+
+/** `evaluate`, of a study's best trial or of one trial. */
+export type EvaluateOptions = CommonOptions & { config?: string } & ({ studyId: string } | { trialId: string });
+
+const COMMON_HELP = `  --json         progress to stderr, the result as one JSON object on the last line of stdout
+  -h, --help     this text
+  key=value      a configuration key, e.g. training.epochs=4; configs/base.yaml lists them all
+
+exit codes: 0 done, 1 failed, 2 bad input or configuration, 3 storage, 130 interrupted and saved`;
+
+/** The text of `train --help`. */
+export const TRAIN_HELP = `usage: deno task train [--config FILE] [--mode single|hpo|dry-run] [--json] [key=value ...]
+
+Trains on the GPU and searches hyperparameters, one trial at a time; evaluates the best trial on the test split.
+
+  --config FILE  the configuration (default ${DEFAULT_CONFIG})
+  --mode MODE    hpo: a study over search_space (default); single: one trial with the configuration as it is;
+                 dry-run: checks configuration, data, GPU memory and disk, and trains nothing
+${COMMON_HELP}`;
+
+/** The text of `resume --help`. */
+export const RESUME_HELP = `usage: deno task resume [--study-id ID] [--config FILE] [--json] [key=value ...]
+
+Continues an interrupted study, mid-trial where a checkpoint is there.
+
+  --study-id ID  the study (default: the latest unfinished one)
+  --config FILE  names the experiments folder (paths.experiments); the study keeps its own configuration
+${COMMON_HELP}`;
+
+/** The text of `evaluate --help`. */
+export const EVALUATE_HELP =
+  `usage: deno task evaluate --study-id ID | --trial-id ID [--config FILE] [--json] [key=value ...]
+
+Evaluates the best checkpoint on the test split again and rewrites the report.
+
+  --study-id ID  the best trial of this study
+  --trial-id ID  this trial
+  --config FILE  names the experiments folder (paths.experiments)
+${COMMON_HELP}`;
+
+/** parseArgs with errors that name the option, and positionals checked to be overrides. */
+function parse(args: readonly string[], names: readonly string[], command: string) {
+  const remedy = `deno task ${command} --help lists the options.`;
+  const options: ParseArgsOptionsConfig = { json: { type: "boolean" }, help: { type: "boolean", short: "h" } };
+  for (const name of names) options[name] = { type: "string" };
+  let parsed;
+  try {
+    parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
+  } catch (error) {
+    const { code, message } = error as Error & { code?: string };
+    const option = /'(-[^\s']*)/.exec(message)?.[1];
+    if (code === "ERR_PARSE_ARGS_UNKNOWN_OPTION" && option !== undefined) {
+      const near = nearest(option, Object.keys(options).map((name) => `--${name}`));
+      throw inputError(`unknown option ${option}${near === undefined ? "" : `; did you mean ${near}?`}`, remedy);
+    }
+    throw inputError(message.split("\n")[0]!.replace(" argument missing", " needs a value"), remedy);
+  }
+  const values = parsed.values as Record<string, string | boolean | undefined>;
+  for (const name of names) {
+    if (values[name] === "") throw inputError(`option --${name} needs a value`, remedy);
+  }
+  for (const argument of parsed.positionals) {
+    if (!/^[^=\s]+=/.test(argument)) {
+      throw inputError(
+        `unexpected argument ${JSON.stringify(argument)}`,
+        `Settings are key=value, for example training.epochs=4; ${remedy}`,
+      );
+    }
+  }
+  return {
+    json: values.json === true,
+    overrides: parsed.positionals,
+    text: (name: string) => values[name] as string | undefined,
+    id: (name: string) => checkId(values[name] as string | undefined, name, remedy),
+  };
+}
+
+/** An id becomes part of a folder's name: letters, digits, dots, dashes and underscores only. */
+function checkId(id: string | undefined, option: string, remedy: string): string | undefined {
+  if (id !== undefined && !/^\w[\w.-]*$/.test(id)) {
+    throw inputError(`Expected --${option} to be an id but found ${JSON.stringify(id)}`, remedy);
+  }
+  return id;
+}
+
+/** The command line of `train`. @throws inputError */
+export function parseTrainOptions(args: readonly string[]): TrainOptions {
+  const { json, overrides, text } = parse(args, ["config", "mode"], "train");
+  const mode = text("mode") ?? "hpo";
+  if (!MODES.includes(mode as TrainOptions["mode"])) {
+    throw inputError(
+      `Expected --mode to be one of ${MODES.join(", ")} but found ${JSON.stringify(mode)}`,
+      "deno task train --help says what each does.",
+    );
+  }
+  return { json, overrides, config: text("config") ?? DEFAULT_CONFIG, mode: mode as TrainOptions["mode"] };
+}
+
+/** The command line of `resume`. @throws inputError */
+export function parseResumeOptions(args: readonly string[]): ResumeOptions {
+  const { json, overrides, text, id } = parse(args, ["study-id", "config"], "resume");
+  const studyId = id("study-id"), config = text("config");
+  return {
+    json,
+    overrides,
+    ...(studyId === undefined ? {} : { studyId }),
+    ...(config === undefined ? {} : { config }),
+  };
+}
+
+/** The command line of `evaluate`. @throws inputError */
+export function parseEvaluateOptions(args: readonly string[]): EvaluateOptions {
+  const { json, overrides, text, id } = parse(args, ["study-id", "trial-id", "config"], "evaluate");
+  const studyId = id("study-id"), trialId = id("trial-id"), config = text("config");
+  const common = { json, overrides, ...(config === undefined ? {} : { config }) };
+  if (studyId !== undefined && trialId === undefined) return { ...common, studyId };
+  if (trialId !== undefined && studyId === undefined) return { ...common, trialId };
+  throw inputError(
+    `Expected one of --study-id and --trial-id but found ${studyId === undefined ? "neither" : "both"}`,
+    "Name what to evaluate; the ids stand in the names of the folders in experiments/.",
+  );
+}

@@ -1,0 +1,161 @@
+/** What the schema of one key cannot say: rules over several keys, and the search space against the schema. */
+
+import { describeAllowed, isMapping, joinPath, nearestKey, schemaAt, splitKey } from "./fields.ts";
+import type { Config, Distribution, ParamValue } from "./schema.ts";
+
+/** One thing wrong with a configuration: the key that it is about and a sentence. */
+export interface Problem {
+  path: readonly (string | number)[];
+  message: string;
+  /** Follows the place: `; did you mean "training.epochs"?` */
+  hint?: string;
+}
+
+/** A value as it appears in a message, cut at 60 characters. */
+export function showValue(value: unknown): string {
+  const shown = typeof value === "number" ? String(value) : JSON.stringify(value) ?? String(value);
+  return shown.length > 60 ? `${shown.slice(0, 57)}...` : shown;
+}
+
+/** Problems between keys of a configuration whose single keys are valid. */
+export function crossChecks(config: Config): Problem[] {
+  return [...modelChecks(config), ...dataChecks(config), ...trainingChecks(config), ...searchSpaceChecks(config)];
+}
+
+function modelChecks({ model, data }: Config): Problem[] {
+  const { id, encoder } = model;
+  if (id === "random" && encoder === null) {
+    return [{
+      path: ["model", "encoder"],
+      message: "Expected model.encoder to describe an architecture, since model.id is random, but found null",
+    }];
+  }
+  if (encoder === null) return [];
+  const problems: Problem[] = [];
+  if (encoder.hidden_size % encoder.num_attention_heads !== 0) {
+    problems.push({
+      path: ["model", "encoder", "num_attention_heads"],
+      message: `Expected model.encoder.num_attention_heads to divide model.encoder.hidden_size ` +
+        `${encoder.hidden_size} but found ${encoder.num_attention_heads}`,
+    });
+  }
+  if (data.max_length > encoder.max_position_embeddings) {
+    problems.push({
+      path: ["data", "max_length"],
+      message: `Expected data.max_length to be at most model.encoder.max_position_embeddings ` +
+        `${encoder.max_position_embeddings} but found ${data.max_length}`,
+    });
+  }
+  return problems;
+}
+
+function dataChecks({ data }: Config): Problem[] {
+  const problems: Problem[] = [];
+  const { validation, test } = data.splits;
+  if (validation + test >= 1) {
+    problems.push({
+      path: ["data", "splits"],
+      message: `Expected data.splits.validation + data.splits.test to be less than 1 but found ${validation} + ${test}`,
+    });
+  }
+  if (data.criteria !== "auto") {
+    const twice = data.criteria.find((name, i, all) => all.indexOf(name) !== i);
+    if (twice !== undefined) {
+      problems.push({
+        path: ["data", "criteria"],
+        message: `Expected data.criteria to name each criterion once but found ${showValue(twice)} twice`,
+      });
+    }
+  }
+  return problems;
+}
+
+function trainingChecks({ training, retention }: Config): Problem[] {
+  const problems: Problem[] = [];
+  if (training.lambda_class === 0 && training.lambda_span === 0) {
+    problems.push({
+      path: ["training", "lambda_class"],
+      message: "Expected training.lambda_class or training.lambda_span to be greater than 0 but found 0 and 0",
+    });
+  }
+  if (retention.keep_last_n + retention.keep_best_k < 1) {
+    problems.push({
+      path: ["retention", "keep_last_n"],
+      message:
+        "Expected retention.keep_last_n + retention.keep_best_k to be at least 1, so that a checkpoint remains, but found 0",
+    });
+  }
+  return problems;
+}
+
+/**
+ * Keys that may differ between the trials of one study. A search over what decides the splits or the labels would
+ * compare values of different validation sets.
+ */
+function isSearchable(path: readonly string[]): boolean {
+  const key = joinPath(path);
+  return key === "seed" || path[0] === "model" || path[0] === "training" ||
+    key === "data.max_length" || key === "data.input_format";
+}
+
+function searchSpaceChecks(config: Config): Problem[] {
+  return Object.entries(config.search_space).flatMap(([key, distribution]) => {
+    const path = ["search_space", key];
+    const problem = searchedKeyProblem(config, key) ?? rangeProblem(distribution) ?? valueProblem(key, distribution);
+    return problem === undefined ? [] : [{ path, ...problem }];
+  });
+}
+
+type Sentence = Pick<Problem, "message" | "hint">;
+
+function searchedKeyProblem(config: Config, key: string): Sentence | undefined {
+  const path = splitKey(key);
+  const schema = schemaAt(path, config);
+  if (schema === undefined || isMapping(schema)) {
+    const near = nearestKey(key);
+    return {
+      message: schema === undefined ? `unknown key "${key}" in search_space` : `search_space cannot vary all of ${key}`,
+      ...(schema === undefined && near !== undefined ? { hint: `; did you mean "${near}"?` } : {}),
+    };
+  }
+  if (!isSearchable(path)) {
+    return {
+      message: `search_space cannot vary ${key}: the trials of a study share it (model, training, seed, ` +
+        `data.max_length and data.input_format may vary)`,
+    };
+  }
+  const parent = path.slice(0, -1).reduce<unknown>((node, part) => (node as Record<string, unknown>)?.[part], config);
+  if (parent === null) return { message: `search_space cannot vary ${key}: ${joinPath(path.slice(0, -1))} is null` };
+  return undefined;
+}
+
+function rangeProblem(distribution: Distribution): Sentence | undefined {
+  if (distribution.type === "categorical") {
+    const seen = distribution.choices.map((choice) => JSON.stringify(choice));
+    const twice = seen.find((choice, i) => seen.indexOf(choice) !== i);
+    return twice === undefined ? undefined : { message: `Expected choices to differ but found ${twice} twice` };
+  }
+  const { low, high, step, log } = distribution;
+  if (low > high) return { message: `Expected low to be at most high but found ${low} and ${high}` };
+  if (log && low <= 0) return { message: `Expected low to be greater than 0 for log: true but found ${low}` };
+  // Optuna's rule: a grid that is even in the value is not even in its logarithm.
+  if (log && step !== undefined && !(distribution.type === "int" && step === 1)) {
+    return { message: `Expected step or log: true but found both` };
+  }
+  return undefined;
+}
+
+/** The ends of a range stand for what is between them, since every number key allows one interval. */
+function valueProblem(key: string, distribution: Distribution): Sentence | undefined {
+  const schema = schemaAt(splitKey(key))!;
+  const allowed = describeAllowed(schema);
+  const candidates: ParamValue[] = distribution.type === "categorical"
+    ? distribution.choices
+    : [distribution.low, distribution.high];
+  const bad = candidates.find((value) => !schema.safeParse(value).success);
+  if (bad !== undefined) return { message: `Expected ${key} to be ${allowed} but search_space has ${showValue(bad)}` };
+  if (distribution.type === "float" && allowed.startsWith("an integer")) {
+    return { message: `Expected ${key} to be ${allowed} but search_space draws it with type float` };
+  }
+  return undefined;
+}

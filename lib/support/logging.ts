@@ -1,0 +1,125 @@
+/**
+ * One event, two outputs: a line of JSON for programs and a line of text for people, both with secrets masked.
+ *
+ * Writing is synchronous and a few microseconds long, so a crash loses nothing that was logged.
+ */
+
+import { closeSync, mkdirSync, openSync } from "node:fs";
+import { join } from "node:path";
+import { appendText, openJsonLines } from "./json_lines.ts";
+import { maskData } from "./masking.ts";
+
+/** How serious an event is, in rising order. */
+export const LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR"] as const;
+/** One of LEVELS. */
+export type Level = typeof LEVELS[number];
+
+/** What happened, where and when. */
+export interface LogEvent {
+  /** ISO 8601 in UTC. */
+  time: string;
+  level: Level;
+  /** The part of the system: "trainer", "checkpoint", "hub". */
+  component: string;
+  trial?: string;
+  /** Optimizer steps done. */
+  step?: number;
+  message: string;
+  /** Details as plain data. Never the text of a post. */
+  context: Record<string, unknown>;
+}
+
+/** Where events go. */
+export type Sink = (event: LogEvent) => void;
+
+/** Details of one event; `trial` and `step` become fields of their own. */
+export interface Details {
+  trial?: string;
+  step?: number;
+  [key: string]: unknown;
+}
+
+/** Logs events of one component. */
+export interface Logger {
+  debug(message: string, details?: Details): void;
+  info(message: string, details?: Details): void;
+  warning(message: string, details?: Details): void;
+  error(message: string, details?: Details): void;
+  /** A logger of another component or trial with the same outputs. */
+  with(fields: { component?: string; trial?: string }): Logger;
+}
+
+/** `2026-01-31 12:00:00 WARNING trainer [trial 4f1c step 12] message key=value` */
+export function formatEvent(event: LogEvent): string {
+  const place = [
+    ...(event.trial === undefined ? [] : [`trial ${event.trial.slice(0, 8)}`]),
+    ...(event.step === undefined ? [] : [`step ${event.step}`]),
+  ];
+  const details = Object.entries(event.context)
+    .map(([key, value]) => `${key}=${typeof value === "string" ? value : JSON.stringify(value)}`);
+  const parts = [
+    event.time.slice(0, 19).replace("T", " "),
+    event.level.padEnd(7),
+    event.component,
+    ...(place.length > 0 ? [`[${place.join(" ")}]`] : []),
+    event.message,
+    ...details,
+  ];
+  // One event is one line, whatever a message of another program holds.
+  return parts.join(" ").replaceAll(/\s*[\r\n]+\s*/g, " | ");
+}
+
+/** A logger that sends masked events to every sink. */
+export function createLogger(
+  sinks: readonly Sink[],
+  fields: { component: string; trial?: string } = { component: "winnow" },
+): Logger {
+  const log = (level: Level) => (message: string, { step, trial, ...context }: Details = {}) => {
+    const chosenTrial = trial ?? fields.trial;
+    const event = maskData({
+      time: new Date().toISOString(),
+      level,
+      component: fields.component,
+      ...(chosenTrial === undefined ? {} : { trial: chosenTrial }),
+      ...(step === undefined ? {} : { step }),
+      message,
+      context,
+    }) as LogEvent;
+    for (const sink of sinks) sink(event);
+  };
+  return {
+    debug: log("DEBUG"),
+    info: log("INFO"),
+    warning: log("WARNING"),
+    error: log("ERROR"),
+    with: (more) => createLogger(sinks, { ...fields, ...more }),
+  };
+}
+
+/** Lets through only events of a level and above. */
+export function atLeast(level: Level, sink: Sink): Sink {
+  return (event) => {
+    if (LEVELS.indexOf(event.level) >= LEVELS.indexOf(level)) sink(event);
+  };
+}
+
+/**
+ * The two log files of a folder, `training.jsonl` and `stdout.log`, opened for appending.
+ *
+ * @throws the file system's error where the folder cannot be written
+ */
+export function openLogFiles(folder: string): { sink: Sink; close(): void } {
+  mkdirSync(folder, { recursive: true });
+  const lines = openJsonLines(join(folder, "training.jsonl"));
+  const text = openSync(join(folder, "stdout.log"), "a");
+  return {
+    sink: (event) => {
+      lines.write(event);
+      appendText(text, formatEvent(event) + "\n");
+    },
+    close: () => {
+      lines.close();
+      closeSync(text);
+    },
+  };
+}

@@ -1,0 +1,93 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { openJsonLines, readJsonLines } from "../../lib/support/json_lines.ts";
+import { atLeast, createLogger, formatEvent, type LogEvent, openLogFiles } from "../../lib/support/logging.ts";
+import { maskSecrets } from "../../lib/support/masking.ts";
+
+const SECRETS: [string, string][] = [
+  ["HF_TOKEN=hf_AbCdEfGhIjKlMnOp", "HF_TOKEN=***"],
+  ["got hf_AbCdEfGhIjKlMnOp here", "got *** here"],
+  ["Authorization: Bearer abc.def-123", "Authorization: Bearer ***"],
+  ['{"authorization":"Basic dXNlcjpwYXNz"}', '{"authorization":"Basic ***"}'],
+  ["sent Bearer abcdef0123456789", "sent Bearer ***"],
+  ["https://me:secret@host.example/x?a=1", "https://***@host.example/x?a=1"],
+  ["https://secret@host.example/x", "https://***@host.example/x"],
+  ["write to jane.doe+x@mail.example.org.", "write to ***."],
+  ['password: "hunter22", user: x', 'password: "***", user: x'],
+  ["?api_key=0123456789&x=1", "?api_key=***&x=1"],
+  ["ghp_0123456789abcdef and AKIA0123456789ABCDEF", "*** and ***"],
+];
+
+for (const [text, masked] of SECRETS) {
+  Deno.test(`masks ${text}`, () => assert.equal(maskSecrets(text), masked));
+}
+
+Deno.test("leaves ordinary text alone and long text is quick", () => {
+  for (
+    const text of [
+      "tokens 512, macro F1 0.61",
+      "basic settings, bearer tokens.",
+      "https://host.example/a@b/c",
+      "learning_rate=1e-3",
+      "max 5@10",
+    ]
+  ) {
+    assert.equal(maskSecrets(text), text);
+  }
+  const start = performance.now();
+  for (const part of ["a", "a.", "a@", "://a", "token=", "bearer "]) maskSecrets(part.repeat(100_000));
+  assert.ok(performance.now() - start < 5000);
+});
+
+Deno.test("an event goes masked to every sink, with component, trial and step as fields", () => {
+  const events: LogEvent[] = [], warnings: LogEvent[] = [];
+  const log = createLogger([(event) => events.push(event), atLeast("WARNING", (event) => warnings.push(event))])
+    .with({ component: "hub" }).with({ trial: "0123456789" });
+  log.info("asked with hf_AbCdEfGhIjKlMnOp", { step: 3, url: "https://u:p@h.example", list: ["a@b.example"] });
+  log.warning("slow");
+  const { time, ...first } = events[0]!;
+  assert.deepEqual(first, {
+    level: "INFO",
+    component: "hub",
+    trial: "0123456789",
+    step: 3,
+    message: "asked with ***",
+    context: { url: "https://***@h.example", list: ["***"] },
+  });
+  assert.ok(Math.abs(Date.parse(time) - Date.now()) < 10_000);
+  assert.deepEqual(warnings.map((event) => event.message), ["slow"]);
+  assert.equal(
+    formatEvent({ ...events[0]!, time: "2026-01-31T12:00:00.000Z", message: "a\nb" }),
+    '2026-01-31 12:00:00 INFO    hub [trial 01234567 step 3] a | b url=https://***@h.example list=["***"]',
+  );
+});
+
+Deno.test("log files hold the same events as JSON lines and as text, across openings", () => {
+  const folder = join(Deno.makeTempDirSync(), "logs");
+  for (const message of ["one", "two\nlines"]) {
+    const files = openLogFiles(folder);
+    createLogger([files.sink]).error(message, { error: new Error("jane@mail.example") });
+    files.close();
+  }
+  const events = readJsonLines(join(folder, "training.jsonl")) as LogEvent[];
+  assert.deepEqual(events.map((event) => [event.message, event.context]), [
+    ["one", { error: "Error: ***" }],
+    ["two\nlines", { error: "Error: ***" }],
+  ]);
+  const text = Deno.readTextFileSync(join(folder, "stdout.log"));
+  assert.equal(text.split("\n").length, 3);
+  assert.match(text, /ERROR {3}winnow one error=Error: \*\*\*\n/);
+});
+
+Deno.test("JSON lines survive a torn last line and name a damaged one", () => {
+  const path = Deno.makeTempFileSync();
+  const lines = openJsonLines(path);
+  lines.write({ a: 1 });
+  lines.write({ text: "é\n" });
+  lines.close();
+  const whole = Deno.readTextFileSync(path);
+  Deno.writeTextFileSync(path, whole + '{"torn": ');
+  assert.deepEqual(readJsonLines(path), [{ a: 1 }, { text: "é\n" }]);
+  Deno.writeTextFileSync(path, '{"a": 1}\n{"b": \n{"c": 3}\n');
+  assert.throws(() => readJsonLines(path), /:2: /);
+});

@@ -1,0 +1,59 @@
+import assert from "node:assert/strict";
+import { parseEvaluateOptions, parseResumeOptions, parseTrainOptions } from "../../lib/cli/options.ts";
+import { WinnowError } from "../../lib/support/errors.ts";
+
+Deno.test("train: defaults, all options, overrides in order", () => {
+  assert.deepEqual(parseTrainOptions([]), {
+    json: false,
+    overrides: [],
+    config: "configs/quickstart.yaml",
+    mode: "hpo",
+  });
+  assert.deepEqual(
+    parseTrainOptions(["seed=1", "--config=a.yaml", "--mode", "dry-run", "--json", "data.criteria=[A, B=C]", "seed=2"]),
+    { json: true, overrides: ["seed=1", "data.criteria=[A, B=C]", "seed=2"], config: "a.yaml", mode: "dry-run" },
+  );
+});
+
+Deno.test("resume and evaluate take ids and leave out what is not given", () => {
+  assert.deepEqual(parseResumeOptions([]), { json: false, overrides: [] });
+  assert.deepEqual(parseResumeOptions(["--study-id", "4f1c-2", "--config", "a.yaml"]), {
+    json: false,
+    overrides: [],
+    studyId: "4f1c-2",
+    config: "a.yaml",
+  });
+  assert.deepEqual(parseEvaluateOptions(["--trial-id=t1", "--json"]), { json: true, overrides: [], trialId: "t1" });
+  assert.deepEqual(parseEvaluateOptions(["--study-id", "s", "paths.experiments=e"]), {
+    json: false,
+    overrides: ["paths.experiments=e"],
+    studyId: "s",
+  });
+});
+
+const BAD: [(args: string[]) => unknown, string[], RegExp][] = [
+  [parseTrainOptions, ["--confg", "x"], /^unknown option --confg; did you mean --config\?$/],
+  [parseTrainOptions, ["--zzzzzz"], /^unknown option --zzzzzz$/],
+  [parseTrainOptions, ["-x"], /^unknown option -x$/],
+  [parseTrainOptions, ["--study-id", "x"], /^unknown option --study-id/],
+  [parseTrainOptions, ["--config"], /^Option '--config <value>' needs a value$/],
+  [parseTrainOptions, ["--config="], /^option --config needs a value$/],
+  [parseTrainOptions, ["--config", "--json"], /^Option '--config' argument is ambiguous\.$/],
+  [parseTrainOptions, ["--json=1"], /^Option '--json' does not take an argument$/],
+  [parseTrainOptions, ["--mode", "fast"], /^Expected --mode to be one of single, hpo, dry-run but found "fast"$/],
+  [parseTrainOptions, ["configs/x.yaml"], /^unexpected argument "configs\/x\.yaml"$/],
+  [parseTrainOptions, ["=1"], /^unexpected argument "=1"$/],
+  [parseResumeOptions, ["--study-id", "../x"], /^Expected --study-id to be an id but found "\.\.\/x"$/],
+  [parseEvaluateOptions, [], /^Expected one of --study-id and --trial-id but found neither$/],
+  [parseEvaluateOptions, ["--study-id", "a", "--trial-id", "b"], /but found both$/],
+];
+
+for (const [parse, args, message] of BAD) {
+  Deno.test(`${parse.name} refuses ${JSON.stringify(args)}`, () => {
+    assert.throws(() => parse(args), (error: unknown) => {
+      assert.ok(error instanceof WinnowError && error.kind === "input" && error.remedy !== "");
+      assert.match(error.message, message);
+      return true;
+    });
+  });
+}
