@@ -21,23 +21,27 @@ export interface StudyDatabase extends Disposable {
   readonly connection: DatabaseSync;
 }
 
-/** SQLite's primary result codes that are the file system's or the file's fault, and what to do about them. */
-const STORAGE_CODES: Record<number, string> = {
-  5: "Another program holds it locked: close it and resume.",
-  8: "Make the file and its folder writable for this user.",
-  10: "Check the disk (dmesg, smartctl) before going on.",
-  11: "The file is damaged: restore it from a copy, or move it away and start a new study.",
-  13: "Free some space there and resume.",
-  14: "Make the folder writable for this user, or set paths.experiments elsewhere.",
-  26: "It is no SQLite file: move it away, or set paths.experiments elsewhere.",
-};
+/**
+ * SQLite's messages (sqlite3_errstr) that are the file system's or the file's fault, and what to do about them. By the
+ * message, since node:sqlite gives a result code for some statements only.
+ */
+const STORAGE_MESSAGES: [start: string, remedy: string][] = [
+  ["database is locked", "Another program holds it: close that and resume."],
+  ["attempt to write a readonly database", "Make the file and its folder writable for this user."],
+  ["disk I/O error", "Check the free space and the disk (df, dmesg) before going on."],
+  ["database disk image is malformed", "Restore the file from a copy, or move it away and start a new study."],
+  ["database or disk is full", "Free some space there and resume."],
+  ["unable to open database file", "Make the folder writable for this user, or set paths.experiments elsewhere."],
+  ["file is not a database", "It is no SQLite file: move it away, or set paths.experiments elsewhere."],
+];
 
 /** The error to throw for one of node:sqlite's: a storage error where the disk or the file is at fault. */
 function explain(error: unknown, path: string): unknown {
-  const code = (error as { errcode?: number } | null)?.errcode;
-  const remedy = typeof code === "number" ? STORAGE_CODES[code & 0xff] : undefined;
-  if (error instanceof WinnowError || remedy === undefined) return error;
-  return storageError(`study database ${path}: ${(error as Error).message}`, remedy, { cause: error });
+  if (error instanceof WinnowError || !(error instanceof Error)) return error;
+  const remedy = STORAGE_MESSAGES.find(([start]) => error.message.startsWith(start))?.[1];
+  return remedy === undefined
+    ? error
+    : storageError(`study database ${path}: ${error.message}`, remedy, { cause: error });
 }
 
 /** Runs `body`, with SQLite's failures explained. */

@@ -7,39 +7,10 @@ import { applyRetention } from "../../lib/storage/retention.ts";
 import { writeFileAtomic } from "../../lib/storage/atomic_file.ts";
 import { exitCode, WinnowError } from "../../lib/support/errors.ts";
 import { namesIn, saveEpoch } from "../unit/storage_scenario.ts";
-
-const run = (command: string, ...args: string[]) => new Deno.Command(command, { args, stderr: "piped" }).outputSync();
-
-/** Mounts a tmpfs with these options for the time of `body`. */
-async function withTmpfs(options: string, body: (folder: string) => Promise<void>) {
-  const folder = await Deno.makeTempDir({ prefix: "winnow-tmpfs-" });
-  const { success, stderr } = run("mount", "-t", "tmpfs", "-o", options, "tmpfs", folder);
-  assert.ok(success, `mount failed: ${new TextDecoder().decode(stderr)}`);
-  try {
-    await body(folder);
-  } finally {
-    run("umount", "-l", folder);
-    await Deno.remove(folder);
-  }
-}
-
-/** Why these tests cannot run here, or "". */
-function mountRefusal(): string {
-  if (Deno.build.os !== "linux") return "tmpfs is Linux's";
-  const folder = Deno.makeTempDirSync();
-  try {
-    const { success, stderr } = run("mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder);
-    if (success) run("umount", folder);
-    return success ? "" : new TextDecoder().decode(stderr).trim();
-  } catch (error) {
-    return String(error);
-  } finally {
-    Deno.removeSync(folder);
-  }
-}
+import { mountRefusal, withTmpfs } from "./storage_tmpfs.ts";
 
 const refusal = mountRefusal();
-const named = (name: string) => refusal === "" ? name : `${name} [skipped, mounting a tmpfs is refused: ${refusal}]`;
+const named = (name: string) => name + refusal;
 const ignore = refusal !== "";
 
 Deno.test({ name: named("a full disk: numbers and path, nothing left behind, old ones whole"), ignore }, async () => {

@@ -116,15 +116,30 @@ Deno.test("a database that is damaged, another program's or of another revision 
   });
 });
 
-Deno.test("a reader in another process holds up neither us nor itself for long", async () => {
-  await withDatabase((db) => {
+Deno.test("another program may read the file between our writes, and hold it for a while", async () => {
+  await withDatabase(async (db) => {
     const study = createStudy(db, { direction: "maximize" });
     const reader = new DatabaseSync(db.path, { readOnly: true });
     createTrial(db, study, smallSpace, params);
     assert.equal(reader.prepare("SELECT count(*) AS n FROM trials").get()!["n"], 1);
-    createTrial(db, study, smallSpace, params);
-    assert.equal(reader.prepare("SELECT count(*) AS n FROM trials").get()!["n"], 2);
     reader.close();
+    // A dashboard that holds the write lock for 300 ms: the next write waits for it.
+    const holder = new Worker(
+      "data:text/javascript," + encodeURIComponent(`
+        import { DatabaseSync } from "node:sqlite";
+        const db = new DatabaseSync(${JSON.stringify(db.path)});
+        db.exec("BEGIN EXCLUSIVE");
+        postMessage("held");
+        setTimeout(() => { db.exec("COMMIT"); db.close(); }, 300);
+      `),
+      { type: "module" },
+    );
+    await new Promise((resolve) => holder.onmessage = resolve);
+    const begin = performance.now();
+    createTrial(db, study, smallSpace, params);
+    assert.ok(performance.now() - begin > 100, "the lock was not held");
+    assert.equal(listTrials(db, study).length, 2);
+    holder.terminate();
   });
 });
 
