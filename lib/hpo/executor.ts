@@ -32,7 +32,10 @@ export interface RunningTrial {
   params: Params;
   /** It ran before and may have checkpoints. Without one it starts from the initial state. */
   resume: boolean;
-  /** Stores the objective after an epoch. */
+  /**
+   * Stores the objective after an epoch. Call it before the epoch's checkpoint is published: killed in between, the
+   * epoch is run and reported again, which replaces the same value; the other way round its value would be lost.
+   */
   report(value: number, epoch: number): void;
   /** Stores an attribute of the trial; any JSON. */
   setAttribute(key: string, value: unknown): void;

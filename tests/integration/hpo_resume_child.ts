@@ -33,11 +33,11 @@ const result = await runStudy({
       await new Promise((resolve) => setTimeout(resolve, 5)); // so that a fast disk leaves something to kill
       x -= (params["rate"] as number) * 2 * (x - 1); // a step of gradient descent on (x - 1)²
       const loss = (x - 1) ** 2;
+      report(loss, epoch); // before the checkpoint: see RunningTrial.report
       await publishCheckpoint(parent, `epoch_${epoch}`, async (folder) => {
         await Deno.writeTextFile(join(folder, "model.safetensors"), String(x));
         await Deno.writeTextFile(join(folder, "optimizer.safetensors"), JSON.stringify({ x, epoch }));
       }, { step: epoch, epoch, kind: "epoch", metrics: { loss } });
-      report(loss, epoch);
       console.log("epoch");
       await applyRetention(parent, {
         policy: { keep_last_n: 1, keep_best_k: 1 },
