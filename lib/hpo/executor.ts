@@ -45,7 +45,7 @@ export interface RunningTrial {
 export interface TrialResult {
   /** The objective on the validation split. NaN or an infinity makes the trial a failed one. */
   value: number;
-  /** The folder of its best checkpoint, or null. */
+  /** The folder of its best checkpoint relative to the experiments folder, which may move; or null. */
   checkpoint: string | null;
   /** Its other validation metrics. */
   metrics: Record<string, number | null>;
