@@ -1,0 +1,132 @@
+/**
+ * The SQLite file of the search: opening it, transactions, and what its failures mean.
+ *
+ * A rollback journal with synchronous=EXTRA, and no WAL: a committed trial survives a power cut, a killed process leaves
+ * a journal that the next opening rolls back, the database is one file that can be copied, and optuna-dashboard's
+ * browser viewer, which cannot read WAL files, opens it at any time. Writes are few: some per epoch.
+ */
+import { DatabaseSync } from "node:sqlite";
+import { dirname, resolve } from "node:path";
+import { inputError, storageError, WinnowError } from "../support/errors.ts";
+import { makeFolder } from "../storage/atomic_file.ts";
+import { asStorageError } from "../storage/fs_error.ts";
+import { OPTUNA_DDL, OPTUNA_REVISION } from "./optuna_schema.ts";
+
+/** How long a statement waits while another process (a dashboard) holds the file, in milliseconds. */
+const BUSY_TIMEOUT_MS = 20_000;
+
+/** An open search database. */
+export interface StudyDatabase extends Disposable {
+  readonly path: string;
+  readonly connection: DatabaseSync;
+}
+
+/**
+ * SQLite's messages (sqlite3_errstr) that are the file system's or the file's fault, and what to do about them. By the
+ * message, since node:sqlite gives a result code for some statements only.
+ */
+const STORAGE_MESSAGES: [start: string, remedy: string][] = [
+  ["database is locked", "Another program holds it: close that and resume."],
+  ["attempt to write a readonly database", "Make the file and its folder writable for this user."],
+  ["disk I/O error", "Check the free space and the disk (df, dmesg) before going on."],
+  ["database disk image is malformed", "Restore the file from a copy, or move it away and start a new study."],
+  ["database or disk is full", "Free some space there and resume."],
+  ["unable to open database file", "Make the folder writable for this user, or set paths.experiments elsewhere."],
+  ["file is not a database", "It is no SQLite file: move it away, or set paths.experiments elsewhere."],
+];
+
+/** The error to throw for one of node:sqlite's: a storage error where the disk or the file is at fault. */
+function explain(error: unknown, path: string): unknown {
+  if (error instanceof WinnowError || !(error instanceof Error)) return error;
+  const remedy = STORAGE_MESSAGES.find(([start]) => error.message.startsWith(start))?.[1];
+  return remedy === undefined
+    ? error
+    : storageError(`study database ${path}: ${error.message}`, remedy, { cause: error });
+}
+
+/** Runs `body`, with SQLite's failures explained. */
+export function guarded<T>(db: StudyDatabase, body: (connection: DatabaseSync) => T): T {
+  try {
+    return body(db.connection);
+  } catch (error) {
+    throw explain(error, db.path);
+  }
+}
+
+/** Runs `body` in a transaction that takes the write lock at once: all of it is stored, or nothing. */
+export function transaction<T>(db: StudyDatabase, body: (connection: DatabaseSync) => T): T {
+  return within(db, "BEGIN IMMEDIATE", body);
+}
+
+/** Runs `body`, which only reads, so that all of its queries see the same instant. */
+export function snapshot<T>(db: StudyDatabase, body: (connection: DatabaseSync) => T): T {
+  return within(db, "BEGIN", body);
+}
+
+function within<T>(db: StudyDatabase, begin: string, body: (connection: DatabaseSync) => T): T {
+  return guarded(db, (connection) => {
+    connection.exec(begin);
+    try {
+      const result = body(connection);
+      connection.exec("COMMIT");
+      return result;
+    } catch (error) {
+      // Some failures (a full disk) have rolled back already.
+      if (connection.isTransaction) connection.exec("ROLLBACK");
+      throw error;
+    }
+  });
+}
+
+/**
+ * Opens the search database, and creates it with Optuna's tables if there is none.
+ *
+ * @throws a storage error when it cannot be opened or is damaged, an input error when it is another program's.
+ */
+export async function openStudyDatabase(path: string): Promise<StudyDatabase> {
+  const folder = dirname(resolve(path));
+  await makeFolder(folder).catch(async (error) => {
+    throw await asStorageError(error, "creating the folder of the study database", folder);
+  });
+  let connection: DatabaseSync;
+  try {
+    connection = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
+  } catch (error) {
+    throw explain(error, path);
+  }
+  const db: StudyDatabase = {
+    path,
+    connection,
+    [Symbol.dispose]: () => {
+      if (connection.isOpen) connection.close();
+    },
+  };
+  try {
+    guarded(db, () => connection.exec("PRAGMA journal_mode=DELETE; PRAGMA synchronous=EXTRA; PRAGMA foreign_keys=ON"));
+    transaction(db, () => {
+      const tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
+      if (tables.length === 0) connection.exec(OPTUNA_DDL);
+      else if (!tables.some((table) => table["name"] === "studies")) {
+        throw inputError(
+          `${path} is a database of another program`,
+          "Move it away, or set paths.experiments elsewhere.",
+        );
+      }
+    });
+    checkRevision(db);
+  } catch (error) {
+    db[Symbol.dispose]();
+    throw error;
+  }
+  return db;
+}
+
+function checkRevision(db: StudyDatabase): void {
+  const revisions = guarded(db, (connection) => connection.prepare("SELECT version_num FROM alembic_version").all());
+  const found = revisions.map((row) => row["version_num"]).join(", ");
+  if (found === OPTUNA_REVISION) return;
+  throw inputError(
+    `study database ${db.path}: expected Optuna's schema ${OPTUNA_REVISION} but found "${found}"`,
+    "Run `optuna storage upgrade` on it with Optuna 3.2 or newer, or move it away.",
+  );
+}

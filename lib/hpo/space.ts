@@ -1,0 +1,157 @@
+/**
+ * Search spaces: what values a parameter may take, how a number in [0, 1) becomes one, and how Optuna writes both down.
+ *
+ * The three distributions are Optuna's: its database holds their JSON, and each value as a float ("internal
+ * representation": a number as it is, a category as its index).
+ */
+import { inputError } from "../support/errors.ts";
+
+/** What a category may be. */
+export type Category = string | number | boolean | null;
+
+/** Real numbers from `low` to `high`, both included; on a logarithmic scale, or in steps from `low`. */
+export interface FloatDistribution {
+  type: "float";
+  low: number;
+  high: number;
+  log?: boolean | undefined;
+  step?: number | null | undefined;
+}
+
+/** Integers from `low` to `high`, both included; on a logarithmic scale, or in steps from `low` (1 if not given). */
+export interface IntDistribution {
+  type: "int";
+  low: number;
+  high: number;
+  log?: boolean | undefined;
+  step?: number | null | undefined;
+}
+
+/** One of several values without an order. */
+export interface CategoricalDistribution {
+  type: "categorical";
+  choices: readonly Category[];
+}
+
+/** The values that one parameter may take. */
+export type Distribution = FloatDistribution | IntDistribution | CategoricalDistribution;
+
+/** Parameters by name: the keys of the configuration that a trial overrides, such as "training.learning_rate". */
+export type SearchSpace = Record<string, Distribution>;
+
+/** One trial's values by parameter name. */
+export type Params = Record<string, Category>;
+
+/**
+ * The space with each distribution checked, and `high` moved down to the last step, as Optuna does.
+ *
+ * @throws an input error that names the parameter, what was found and what is allowed.
+ */
+export function checkSpace(space: SearchSpace): SearchSpace {
+  return Object.fromEntries(Object.entries(space).map(([name, distribution]) => [name, check(name, distribution)]));
+}
+
+function check(name: string, distribution: Distribution): Distribution {
+  const refuse = (expected: string) =>
+    inputError(
+      `search_space.${name}: expected ${expected} but found ${JSON.stringify(distribution)}`,
+      "Correct the search space in the configuration.",
+    );
+  if (distribution.type === "categorical") {
+    const { choices } = distribution;
+    if (choices.length === 0) throw refuse("at least one choice");
+    if (new Set(choices).size < choices.length) throw refuse("distinct choices");
+    if (choices.some((choice) => typeof choice === "number" && !Number.isFinite(choice))) {
+      throw refuse("finite choices");
+    }
+    return distribution;
+  }
+  const { type, low, high, log, step } = distribution;
+  const isNumber = type === "int" ? Number.isSafeInteger : Number.isFinite;
+  if (!isNumber(low) || !isNumber(high) || low > high) throw refuse("numbers low <= high");
+  if (log && low <= 0) throw refuse("low above 0 for a logarithmic scale");
+  if (log && typeof step === "number" && !(type === "int" && step === 1)) {
+    throw refuse("no step on a logarithmic scale");
+  }
+  if (typeof step !== "number") return distribution;
+  if (!isNumber(step) || step <= 0) throw refuse("a step above 0");
+  return { ...distribution, high: atStep(low, step, Math.floor((high - low) / step + 1e-9)) };
+}
+
+/** low + index × step, to 15 digits, so that 0.1 + 2 × 0.1 is 0.3. */
+const atStep = (low: number, step: number, index: number) => Number((low + index * step).toPrecision(15));
+
+/** The step of a distribution on a grid: 1 for integers without one; null where every real number is allowed. */
+const stepOf = ({ type, step }: FloatDistribution | IntDistribution) => step ?? (type === "int" ? 1 : null);
+
+/**
+ * The value at position `u` in [0, 1) of a distribution: each category or grid point has an equal share; a logarithmic
+ * scale is even in ln; integers on a logarithmic scale have the share of [k - ½, k + ½), as in Optuna's random sampler.
+ */
+export function valueAt(distribution: Distribution, u: number): Category {
+  if (distribution.type === "categorical") {
+    return distribution.choices[Math.floor(u * distribution.choices.length)]!;
+  }
+  const { type, low, high, log } = distribution;
+  const clip = (value: number) => Math.min(Math.max(value, low), high);
+  if (log) {
+    const half = type === "int" ? 0.5 : 0;
+    const [from, to] = [Math.log(low - half), Math.log(high + half)];
+    const value = Math.exp(from + u * (to - from));
+    return clip(type === "int" ? Math.round(value) : value);
+  }
+  const step = stepOf(distribution);
+  if (step === null) return clip(low + u * (high - low));
+  const points = Math.floor((high - low) / step + 1e-9) + 1;
+  return atStep(low, step, Math.floor(u * points));
+}
+
+/** Whether a distribution can yield this value (grid points to within 1e-8 of a step, as in Optuna). */
+export function contains(distribution: Distribution, value: unknown): value is Category {
+  if (distribution.type === "categorical") return (distribution.choices as unknown[]).includes(value);
+  if (typeof value !== "number" || !(value >= distribution.low && value <= distribution.high)) return false;
+  const step = distribution.log && distribution.type === "int" ? 1 : stepOf(distribution);
+  if (step === null) return true;
+  const steps = (value - distribution.low) / step;
+  return Math.abs(steps - Math.round(steps)) < 1e-8;
+}
+
+/** Optuna's internal representation of a value: the number itself, or the index of the category. */
+export function toInternal(distribution: Distribution, value: Category): number {
+  if (!contains(distribution, value)) {
+    throw new RangeError(`Expected a value of ${JSON.stringify(distribution)} but found ${JSON.stringify(value)}`);
+  }
+  return distribution.type === "categorical" ? distribution.choices.indexOf(value) : value as number;
+}
+
+/** The value that Optuna's internal representation stands for. */
+export function fromInternal(distribution: Distribution, internal: number): Category {
+  if (distribution.type === "int") return Math.round(internal);
+  if (distribution.type === "float") return internal;
+  const choice = distribution.choices[internal];
+  if (choice === undefined) {
+    throw new RangeError(`Expected an index below ${distribution.choices.length} but found ${internal}`);
+  }
+  return choice;
+}
+
+/** Optuna's `distribution_json`. */
+export function toOptunaJson(distribution: Distribution): string {
+  if (distribution.type === "categorical") {
+    return JSON.stringify({ name: "CategoricalDistribution", attributes: { choices: distribution.choices } });
+  }
+  const { type, low, high, log } = distribution;
+  const name = type === "int" ? "IntDistribution" : "FloatDistribution";
+  const step = type === "int" && log ? 1 : stepOf(distribution);
+  return JSON.stringify({ name, attributes: { step, low, high, log: log ?? false } });
+}
+
+/** The distribution that Optuna's `distribution_json` describes (its names since version 3). */
+export function fromOptunaJson(json: string): Distribution {
+  const { name, attributes } = JSON.parse(json);
+  if (name === "CategoricalDistribution") return { type: "categorical", choices: attributes.choices };
+  const type = ({ FloatDistribution: "float", IntDistribution: "int" } as const)[name as string];
+  if (type === undefined) throw new RangeError(`Expected one of Optuna's distributions but found ${json}`);
+  const { low, high, log, step } = attributes;
+  return { type, low, high, log, step };
+}

@@ -1,0 +1,119 @@
+/**
+ * What the reports hold: `evaluation_report.json` of a trial (validation split) and `summary_report.json` of a study
+ * (test split). `contracts/*.schema.json` is generated from these schemas. Neither holds any text of a post.
+ */
+import { z } from "zod";
+
+const uuid = z.uuid();
+const sha256 = z.string().regex(/^[0-9a-f]{64}$/).describe("SHA-256 in hexadecimal");
+const seconds = z.number().min(0);
+const time = z.iso.datetime().describe("ISO 8601, UTC");
+const direction = z.enum(["maximize", "minimize"]);
+const json = z.json().meta({ id: "json" });
+
+const metrics = z.record(z.string(), z.number().nullable())
+  .describe("metrics by name, such as criteria/macro_f1; null where one is undefined");
+
+const params = z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]))
+  .describe("the values that the search chose, by configuration key");
+
+const checkpoint = z.strictObject({
+  folder: z.string().describe("relative to the experiments folder"),
+  step: z.int().min(0),
+  epoch: z.int().min(0),
+  bytes: z.int().min(0),
+  weights_sha256: sha256,
+});
+
+const data = z.strictObject({
+  id: z.string().describe("hub id or local folder"),
+  sha256: sha256.describe("of the dataset's tables"),
+  split_sha256: sha256.describe("of the assignment of posts to splits"),
+  posts: z.record(z.string(), z.int().min(0)).describe("number of posts by split"),
+});
+
+const adapter = z.object({ name: z.string() }).catchall(z.string())
+  .describe("the GPU adapter: its name, and what else it says of itself");
+
+/** A reference to the resolved configuration: the file, and its hash so that a later change shows. */
+const configReference = z.strictObject({
+  path: z.string().describe("relative to the experiments folder"),
+  sha256,
+});
+
+/** The schema of `trial_<uuid>/evaluation_report.json`. */
+export const evaluationReportSchema = z.strictObject({
+  format: z.literal("winnow-evaluation-report/1"),
+  written: time,
+  version: z.string().describe("Winnow's version"),
+  study_id: uuid,
+  trial_id: uuid,
+  trial_number: z.int().min(0),
+  metric: z.string().describe("the objective's name"),
+  direction,
+  value: z.number().describe("the objective at the best epoch"),
+  best_epoch: z.int().min(0),
+  params,
+  epochs: z.array(z.strictObject({
+    epoch: z.int().min(1),
+    step: z.int().min(0).describe("optimizer steps done"),
+    train_loss: z.number().nullable(),
+    validation: metrics,
+    seconds,
+  })),
+  validation: metrics.describe("validation metrics of the best checkpoint"),
+  test: metrics.optional().describe(
+    "test metrics of the best checkpoint, if this trial was evaluated on the test split",
+  ),
+  thresholds: z.record(z.string(), z.number()).describe("decision thresholds by criterion"),
+  config: configReference,
+  checkpoint: checkpoint.nullable().describe("the best one"),
+  adapter,
+  seeds: z.record(z.string(), z.int()),
+  data,
+  timings: z.record(z.string(), seconds).describe("seconds by phase"),
+}).meta({
+  title: "Winnow evaluation report",
+  description: "One trial: its metrics on the validation split and all that is needed to repeat it.",
+});
+
+/** `trial_<uuid>/evaluation_report.json`. */
+export type EvaluationReport = z.infer<typeof evaluationReportSchema>;
+
+const trialRow = z.strictObject({
+  trial_id: uuid,
+  number: z.int().min(0),
+  state: z.enum(["RUNNING", "COMPLETE", "PRUNED", "FAIL", "WAITING"]),
+  value: z.number().nullable(),
+  params,
+  checkpoint: z.string().nullable().describe("the best checkpoint's folder, relative to the experiments folder"),
+  metrics: metrics.nullable(),
+  failure: z.string().nullable().describe("why it failed"),
+});
+
+/** The schema of `study_<uuid>/summary_report.json`. */
+export const summaryReportSchema = z.strictObject({
+  format: z.literal("winnow-summary-report/1"),
+  written: time,
+  version: z.string().describe("Winnow's version"),
+  study_id: uuid,
+  metric: z.string().describe("the objective's name"),
+  direction,
+  best_trial_id: uuid,
+  best_value: z.number().describe("the best trial's objective, on the validation split"),
+  trials: z.array(trialRow),
+  test: metrics.describe("test metrics of the best trial's best checkpoint"),
+  co_best: z.array(z.strictObject({ checkpoint, test: metrics }))
+    .describe("the best trial's checkpoints that tie on validation, each with its test metrics"),
+  baseline: metrics.describe("test metrics of always predicting the majority"),
+  thresholds: z.record(z.string(), z.number()).describe("decision thresholds by criterion, as used on the test split"),
+  config: z.record(z.string(), json).describe("the resolved configuration of the study"),
+  adapter,
+  data,
+}).meta({
+  title: "Winnow summary report",
+  description: "One study: its trials, and the best one on the test split beside the majority baseline.",
+});
+
+/** `study_<uuid>/summary_report.json`. */
+export type SummaryReport = z.infer<typeof summaryReportSchema>;

@@ -1,0 +1,15 @@
+/** Where things lie in the experiments folder; nothing else in the project builds these paths. */
+import { join } from "node:path";
+
+/** The search's database, in Optuna's schema. */
+export const studyDatabasePath = (experiments: string): string => join(experiments, "study.db");
+
+/** One study's folder: summary_report.json. */
+export const studyFolder = (experiments: string, studyId: string): string => join(experiments, `study_${studyId}`);
+
+/** One trial's folder: logs, checkpoints, config.yaml, evaluation_report.json. */
+export const trialFolder = (experiments: string, trialId: string): string => join(experiments, `trial_${trialId}`);
+
+/** The parent folder of one trial's checkpoints. */
+export const checkpointsFolder = (experiments: string, trialId: string): string =>
+  join(trialFolder(experiments, trialId), "checkpoints");

@@ -1,0 +1,33 @@
+/**
+ * Writes contracts/*.schema.json from the zod schemas: `deno run -A scripts/generate_contracts.ts`. With `--check` it
+ * writes nothing and fails if a file is out of step.
+ */
+import { z } from "zod";
+import { evaluationReportSchema, summaryReportSchema } from "../lib/report/schema.ts";
+
+/** Each contract's file in contracts/ and the schema that it is made from. */
+export const contracts: Record<string, z.ZodType> = {
+  "evaluation_report.schema.json": evaluationReportSchema,
+  "summary_report.schema.json": summaryReportSchema,
+};
+
+/** The text of a contract: JSON Schema, draft 2020-12. */
+export function contractText(schema: z.ZodType): string {
+  return JSON.stringify(z.toJSONSchema(schema), null, 2) + "\n";
+}
+
+/** The file of a contract. */
+export const contractFile = (name: string): URL => new URL(`../contracts/${name}`, import.meta.url);
+
+if (import.meta.main) {
+  for (const [name, schema] of Object.entries(contracts)) {
+    const text = contractText(schema);
+    if (!Deno.args.includes("--check")) {
+      await Deno.writeTextFile(contractFile(name), text);
+      console.log(`contracts/${name}`);
+    } else if (await Deno.readTextFile(contractFile(name)).catch(() => "") !== text) {
+      console.error(`contracts/${name} is out of step: run \`deno run -A scripts/generate_contracts.ts\``);
+      Deno.exitCode = 1;
+    }
+  }
+}

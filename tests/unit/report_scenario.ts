@@ -1,0 +1,59 @@
+/** One report of each kind, as complete as a study makes it. */
+import type { EvaluationReport, SummaryReport } from "../../lib/report/schema.ts";
+
+const hash = "0".repeat(64);
+const studyId = "3f2b8c1e-5a47-4d0e-9b6f-0c1d2e3f4a5b";
+const trialId = "9e107d9d-372b-4b26-8f00-1a2b3c4d5e6f";
+const checkpoint = {
+  folder: `trial_${trialId}/checkpoints/epoch_2`,
+  step: 20,
+  epoch: 2,
+  bytes: 1000,
+  weights_sha256: hash,
+};
+const common = {
+  version: "0.1.0",
+  study_id: studyId,
+  metric: "criteria/macro_f1",
+  direction: "maximize",
+  thresholds: { DEPRESSED_MOOD: 0.5 },
+  adapter: { name: "llvmpipe", backend: "vulkan" },
+  data: { id: "data/sample", sha256: hash, split_sha256: hash, posts: { train: 80, validation: 10, test: 10 } },
+} as const;
+const params = { "training.learning_rate": 0.0000231, "model.dropout": 0.1, "model.pooling": "mean" };
+
+/** A trial's report. */
+export const evaluationReport: Omit<EvaluationReport, "format" | "written"> = {
+  ...common,
+  trial_id: trialId,
+  trial_number: 1,
+  value: 0.75,
+  best_epoch: 2,
+  params,
+  epochs: [
+    { epoch: 1, step: 10, train_loss: 0.9, validation: { "criteria/macro_f1": 0.5 }, seconds: 3.5 },
+    { epoch: 2, step: 20, train_loss: NaN, validation: { "criteria/macro_f1": 0.75 }, seconds: 3.4 },
+  ],
+  validation: { "criteria/macro_f1": 0.75, "evidence/token_f1": NaN },
+  config: { path: `trial_${trialId}/config.yaml`, sha256: hash },
+  checkpoint,
+  seeds: { seed: 42 },
+  timings: { training: 6.9, evaluation: 0.4 },
+};
+
+const trial = { params, failure: null, checkpoint: null, metrics: null };
+
+/** A study's report. */
+export const summaryReport: Omit<SummaryReport, "format" | "written"> = {
+  ...common,
+  best_trial_id: trialId,
+  best_value: 0.75,
+  trials: [
+    { ...trial, trial_id: studyId, number: 0, state: "FAIL", value: null, failure: "the objective is NaN" },
+    { ...trial, trial_id: trialId, number: 1, state: "COMPLETE", value: 0.75, checkpoint: checkpoint.folder },
+  ],
+  test: { "criteria/macro_f1": 0.7, "evidence/token_f1": 0.41239 },
+  co_best: [{ checkpoint, test: { "criteria/macro_f1": 0.7 } }],
+  baseline: { "criteria/macro_f1": 0.1, "evidence/token_f1": null },
+  config: { seed: 42, model: { id: "tiny", layers: [1, 2] } },
+};

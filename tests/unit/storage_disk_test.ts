@@ -1,0 +1,95 @@
+import assert from "node:assert/strict";
+import { join } from "node:path";
+import { writeFileAtomic } from "../../lib/storage/atomic_file.ts";
+import { ensureWritable, folderBytes, formatBytes, freeBytes, preflight } from "../../lib/storage/disk.ts";
+import { checkpointsFolder, studyDatabasePath, studyFolder } from "../../lib/storage/layout.ts";
+import { lockFolder } from "../../lib/storage/lock.ts";
+import { exitCode, WinnowError } from "../../lib/support/errors.ts";
+import { namesIn, withFolder } from "./storage_scenario.ts";
+
+Deno.test("formatBytes writes three digits", () => {
+  const expected = {
+    0: "0 B",
+    999: "999 B",
+    1000: "1.00 kB",
+    99_949: "99.9 kB",
+    999_499: "999 kB",
+    999_500: "1.00 MB",
+  };
+  for (const [bytes, text] of Object.entries(expected)) assert.equal(formatBytes(Number(bytes)), text);
+  assert.equal(formatBytes(10e9), "10.0 GB");
+});
+
+Deno.test("freeBytes equals df's available bytes, also for a path that does not exist yet", async () => {
+  await withFolder(async (folder) => {
+    const { stdout } = new Deno.Command("df", { args: ["--output=avail", "-B1", folder] }).outputSync();
+    const available = Number(new TextDecoder().decode(stdout).split("\n")[1]);
+    for (const path of [folder, join(folder, "not", "yet")]) {
+      const difference = Math.abs(await freeBytes(path) - available);
+      assert.ok(difference < 50e6, `differs from df by ${difference} bytes`);
+    }
+  });
+});
+
+Deno.test("preflight: (weights + optimizer + 1 MB) × (last + best), and one more while saving", async () => {
+  await withFolder(async (folder) => {
+    const plan = { weightsBytes: 4e6, optimizerBytes: 8e6, keepLast: 2, keepBest: 1 };
+    const found = await preflight(plan, folder);
+    assert.equal(found.perCheckpointBytes, 13e6);
+    assert.equal(found.neededBytes, 13e6 * 4);
+    assert.equal(found.fits, found.freeBytes >= 52e6);
+    assert.equal((await preflight({ ...plan, weightsBytes: 1e18 }, folder)).fits, false);
+    assert.equal((await preflight({ ...plan, keepLast: 0, keepBest: 0 }, folder)).neededBytes, 26e6);
+  });
+});
+
+Deno.test("folderBytes sums all files below, and is 0 for what is not there", async () => {
+  await withFolder(async (folder) => {
+    Deno.mkdirSync(join(folder, "a", "b"), { recursive: true });
+    Deno.writeFileSync(join(folder, "a", "one"), new Uint8Array(10));
+    Deno.writeFileSync(join(folder, "a", "b", "two"), new Uint8Array(5));
+    assert.equal(await folderBytes(folder), 15);
+    assert.equal(await folderBytes(join(folder, "none")), 0);
+  });
+});
+
+Deno.test("ensureWritable makes the folder, leaves nothing in it, and refuses a file in its place", async () => {
+  await withFolder(async (folder) => {
+    await ensureWritable(join(folder, "a", "experiments"));
+    assert.deepEqual(namesIn(join(folder, "a", "experiments")), []);
+    const file = join(folder, "file");
+    Deno.writeTextFileSync(file, "");
+    for (const path of [file, join(file, "experiments"), "/proc/experiments"]) {
+      await assert.rejects(ensureWritable(path), (error: WinnowError) => {
+        assert.ok(error.message.startsWith(`experiments folder not writable: ${path}`), error.message);
+        return exitCode(error) === 3;
+      });
+    }
+  });
+});
+
+Deno.test("writeFileAtomic replaces a file and leaves no other", async () => {
+  await withFolder(async (folder) => {
+    const path = join(folder, "report.json");
+    await writeFileAtomic(path, "ä");
+    await writeFileAtomic(path, new Uint8Array([104, 105]));
+    assert.equal(Deno.readTextFileSync(path), "hi");
+    assert.deepEqual(namesIn(folder), ["report.json"]);
+  });
+});
+
+Deno.test("one run at a time: the lock is refused to another and free again afterwards", async () => {
+  await withFolder(async (folder) => {
+    {
+      using _lock = await lockFolder(folder);
+      await assert.rejects(lockFolder(folder), (error: WinnowError) => error.message.includes(folder));
+    }
+    using _again = await lockFolder(folder);
+  });
+});
+
+Deno.test("the experiments folder is laid out as documented", () => {
+  assert.equal(studyDatabasePath("experiments"), "experiments/study.db");
+  assert.equal(studyFolder("experiments", "1-2"), "experiments/study_1-2");
+  assert.equal(checkpointsFolder("experiments", "1-2"), "experiments/trial_1-2/checkpoints");
+});
