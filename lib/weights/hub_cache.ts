@@ -72,20 +72,29 @@ export async function rememberListing(repoFolder: string, commit: string, files:
   await writeText(join(repoFolder, "winnow", `${commit}.json`), JSON.stringify(files));
 }
 
-/** The files that a snapshot has now, without their hashes. */
+/** The files that a snapshot has now, without their hashes; links to nothing left out. */
 export async function snapshotFiles(snapshot: string, under = ""): Promise<HubFile[]> {
   const files: HubFile[] = [];
-  try {
-    for await (const { name } of Deno.readDir(join(snapshot, under))) {
-      const path = under === "" ? name : `${under}/${name}`;
-      const { isDirectory, size } = await Deno.stat(join(snapshot, path));
-      if (isDirectory) files.push(...await snapshotFiles(snapshot, path));
-      else files.push({ path, size, hash: "" });
-    }
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  for await (const { name } of await readFolder(join(snapshot, under))) {
+    const path = under === "" ? name : `${under}/${name}`;
+    const info = await statIfThere(join(snapshot, path));
+    if (info?.isDirectory) files.push(...await snapshotFiles(snapshot, path));
+    if (info?.isFile) files.push({ path, size: info.size, hash: "" });
   }
   return files;
+}
+
+async function readFolder(path: string): Promise<AsyncIterable<Deno.DirEntry> | Deno.DirEntry[]> {
+  return (await statIfThere(path))?.isDirectory ? Deno.readDir(path) : [];
+}
+
+async function statIfThere(path: string): Promise<Deno.FileInfo | undefined> {
+  try {
+    return await Deno.stat(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return undefined;
+    throw error;
+  }
 }
 
 /** Whether a file of a snapshot is there whole. */
@@ -94,13 +103,8 @@ export function isCached(snapshot: string, file: HubFile): Promise<boolean> {
 }
 
 async function isWhole(path: string, file: HubFile): Promise<boolean> {
-  try {
-    const { isFile, size } = await Deno.stat(path);
-    return isFile && size === file.size;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
+  const info = await statIfThere(path);
+  return info !== undefined && info.isFile && info.size === file.size;
 }
 
 /**
