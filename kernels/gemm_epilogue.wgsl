@@ -1,0 +1,56 @@
+// What a GEMM does with A·B in the registers it was made in; an include. ELEMENT is f32 or vec4f; `index` counts ELEMENTs
+// of C [M, N], `column` those of one row.
+//
+//   BIAS:        c = result + bias                                        bias [N]
+//   BIAS + GELU: aux = result + bias (the pre-activation u), c = gelu(u)  aux [M, N]
+//   DGELU:       c = result · gelu'(aux), the backward of GELU            aux [M, N]
+//   ACCUMULATE:  c = c + result                                           (gradients over micro-batches)
+//
+// Exactly one of these, or none. After the fused epilogues of llm.c's matmul.cuh and cuBLASLt.
+
+@group(0) @binding(3) var<storage, read_write> c: array<$ELEMENT>;
+//#if BIAS
+@group(0) @binding(4) var<storage, read> bias: array<$ELEMENT>;
+//#end
+//#if GELU
+@group(0) @binding(5) var<storage, read_write> aux: array<$ELEMENT>;
+//#end
+//#if DGELU
+@group(0) @binding(5) var<storage, read> aux: array<$ELEMENT>;
+//#end
+//#if GELU || DGELU
+//#include "gelu.wgsl"
+//#end
+
+/// What the accumulators of a column start from.
+fn initial(column: u32) -> $ELEMENT {
+  //#if BIAS
+  return bias[column];
+  //#else
+  return $ELEMENT();
+  //#end
+}
+
+/// Takes one finished ELEMENT. Unrolled tiles call this often, and stores compile slowly: nothing else is done here.
+fn store(index: u32, result: $ELEMENT) {
+  //#if GELU
+  aux[index] = result;
+  //#else
+  //#if ACCUMULATE
+  c[index] = c[index] + result;
+  //#else
+  c[index] = result;
+  //#end
+  //#end
+}
+
+//#if GELU || DGELU
+/// Completes an ELEMENT this invocation has stored; called from a loop, so that GELU is compiled once.
+fn finish(index: u32) {
+  //#if GELU
+  c[index] = gelu(aux[index]);
+  //#else
+  c[index] = c[index] * gelu_derivative(aux[index]);
+  //#end
+}
+//#end

@@ -1,0 +1,253 @@
+/**
+ * Which kernel multiplies two matrices: layout, shape, epilogue and preset in, kernel, constants, `Dims` and grid out.
+ *
+ * All sizes travel in the `Dims` uniform, so that one pipeline serves every layer and batch length of a layout and
+ * epilogue: a model compiles five GEMM pipelines instead of a dozen, at 0.2-0.5 s each on lavapipe. Sizes as constants
+ * gain nothing there in nn and tn and 8-10 % in nt (512x768x768, measured interleaved).
+ */
+import { type Constants } from "./template.ts";
+import { defineKernel, type Kernel } from "./kernel.ts";
+import broadcastNt from "../../kernels/gemm_broadcast_nt.wgsl" with { type: "text" };
+import broadcastNn from "../../kernels/gemm_broadcast_nn.wgsl" with { type: "text" };
+import broadcastTn from "../../kernels/gemm_broadcast_tn.wgsl" with { type: "text" };
+import tiledSource from "../../kernels/gemm_tiled.wgsl" with { type: "text" };
+import generalSource from "../../kernels/gemm_general.wgsl" with { type: "text" };
+import epilogueSource from "../../kernels/gemm_epilogue.wgsl" with { type: "text" };
+import geluSource from "../../kernels/gelu.wgsl" with { type: "text" };
+import sumPartialsSource from "../../kernels/sum_partials.wgsl" with { type: "text" };
+
+/**
+ * Token-major buffers (activations and their gradients) are allocated with rows up to a multiple of this: kernels may
+ * load and store those rows, whatever they hold (NaN included) never reaches a real row.
+ */
+export const ROW_PADDING = 32;
+
+/**
+ * How the operands lie in memory, row-major; C is [M, N]:
+ *
+ * - `nt`: A [M, K] · B [N, K]ᵀ, y = x·Wᵀ; M counts tokens
+ * - `nn`: A [M, K] · B [K, N], dx = dy·W; M counts tokens
+ * - `tn`: A [K, M]ᵀ · B [K, N], dW = dyᵀ·x; K counts tokens
+ */
+export type GemmLayout = "nt" | "nn" | "tn";
+
+/**
+ * What is fused behind the product. `bias` is [N]; `aux` is [M, N], written by `bias_gelu_*` (the pre-activation u) and
+ * read by `dgelu_*` (c = result · gelu'(aux)); `accumulate` adds to what C holds.
+ */
+export type GemmEpilogue =
+  | "none"
+  | "bias"
+  | "bias_gelu_erf"
+  | "bias_gelu_tanh"
+  | "accumulate"
+  | "dgelu_erf"
+  | "dgelu_tanh";
+
+/** `broadcast`: CPU drivers (subgroup operations, no barrier); `tiled`: GPUs (workgroup memory, no subgroups). */
+export type GemmPreset = "broadcast" | "tiled";
+
+/** A product to be dispatched. */
+export interface GemmRequest {
+  readonly layout: GemmLayout;
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly epilogue: GemmEpilogue;
+  readonly preset: GemmPreset;
+  /** Lanes of a subgroup on the adapter; the broadcast preset needs a power of two from 4 to 32. */
+  readonly subgroupSize: number;
+  /** Choices of the tiled preset that are otherwise made from the shape; for benchmarks and tests. */
+  readonly tile?: 64 | 128;
+  readonly splits?: number;
+}
+
+/** One dispatch: bindings are `a`, `b`, `c` and, by epilogue, `bias` and `aux`. */
+export interface GemmStep {
+  readonly kernel: Kernel;
+  readonly constants: Constants;
+  /** Fields of the `Dims` uniform; `rows` is the number of tokens. */
+  readonly dims: Readonly<Record<string, number>>;
+  readonly grid: readonly [number, number, number];
+}
+
+/** The dispatches of one product. */
+export interface GemmDispatch extends GemmStep {
+  /** Slices of the contraction. When above 1, `c` of the first dispatch is a scratch buffer of `scratch` floats. */
+  readonly splits: number;
+  /** Shape of the scratch buffer, [splits, M, N], when there is one. */
+  readonly scratch?: readonly [number, number, number];
+  /** Adds the slices: bindings `partials` (the scratch buffer) and `c`. */
+  readonly second?: GemmStep;
+}
+
+const INCLUDES = { "gemm_epilogue.wgsl": epilogueSource, "gelu.wgsl": geluSource };
+const BROADCAST: Readonly<Record<GemmLayout, Kernel>> = {
+  nt: defineKernel("gemm_broadcast_nt", broadcastNt, INCLUDES),
+  nn: defineKernel("gemm_broadcast_nn", broadcastNn, INCLUDES),
+  tn: defineKernel("gemm_broadcast_tn", broadcastTn, INCLUDES),
+};
+const TILED = defineKernel("gemm_tiled", tiledSource, INCLUDES);
+const GENERAL = defineKernel("gemm_general", generalSource, INCLUDES);
+const SUM_PARTIALS = defineKernel("sum_partials", sumPartialsSource);
+
+/**
+ * Tile of the broadcast preset: 32 x 32 of C per subgroup of 8, in every layout. Measured on lavapipe (Mesa 22.3.6, 2
+ * vCPU), 512x768x768, GFLOP/s by process time, interleaved; compile time cold:
+ *
+ * - nt rows x columns: 32x32 43 (0.40 s), 16x32 34 (0.26 s), 32x16 33 (0.25 s), 16x48 39 (0.32 s)
+ * - nn: 32x32 43 (0.30 s), 16x64 42 (0.30 s), 16x32 35 (0.18 s), 8x64 30
+ * - tn: 32x32 36 (0.30 s), 16x64 38 (0.29 s), 16x32 32 (0.20 s); one token a turn instead of four: 13-19, eight: 33
+ *
+ * Loads as `vec4<u64>` (feature wgpu-shader-int64) gave 15-25 % more; not worth a feature beyond WebGPU. Subgroups per
+ * workgroup (1, 4, 8) and the order of the grid are within noise.
+ */
+const BROADCAST_ROWS = 32;
+const BROADCAST_SUBGROUPS = 8;
+
+/** Rows per invocation of the general kernel. */
+const GENERAL_ROWS = 4;
+/** Workgroups that fill a big GPU: two on each of the 132 multiprocessors of an H100. Not measured. */
+const FULL_GRID = 264;
+/** Tokens a slice of split-K must have at least, so that its stores stay small beside its products. */
+const MIN_SLICE = 256;
+/** Workgroups per dimension that every WebGPU device accepts. */
+const MAX_GRID = 65535;
+
+const ceilDivide = (a: number, b: number): number => Math.ceil(a / b);
+
+/** The `Dims` of a layout: sizes in the order its kernels declare them. */
+function dimsOf({ layout, m, n, k }: GemmRequest): Record<string, number> {
+  return layout === "tn" ? { rows: k, m, n } : { rows: m, n, k };
+}
+
+/** Constants of gemm_epilogue.wgsl. */
+function epilogueConstants(epilogue: GemmEpilogue, element: "f32" | "vec4f"): Record<string, number | string> {
+  return {
+    ELEMENT: element,
+    BIAS: epilogue.startsWith("bias") ? 1 : 0,
+    GELU: epilogue.startsWith("bias_gelu") ? 1 : 0,
+    DGELU: epilogue.startsWith("dgelu") ? 1 : 0,
+    ACCUMULATE: epilogue === "accumulate" ? 1 : 0,
+    GELU_TYPE: element,
+    GELU_TANH: epilogue.endsWith("tanh") ? 1 : 0,
+  };
+}
+
+/** A one-dimensional grid of any length, folded to fit the limit of a dimension. */
+function linearGrid(workgroups: number): readonly [number, number, number] {
+  const y = ceilDivide(workgroups, MAX_GRID);
+  return [ceilDivide(workgroups, y), y, 1];
+}
+
+function broadcastDispatch(request: GemmRequest): GemmStep | undefined {
+  const { layout, m, n, k, epilogue, subgroupSize } = request;
+  if (![4, 8, 16, 32].includes(subgroupSize)) return undefined;
+  const rows = layout === "tn" ? Math.min(BROADCAST_ROWS, 4 * subgroupSize) : BROADCAST_ROWS;
+  const columns = layout === "nt" ? 32 / subgroupSize : 1;
+  const tileColumns = subgroupSize * columns * (layout === "nt" ? 1 : 4);
+  const aligned = layout === "tn" ? m % rows === 0 : k % 4 === 0;
+  if (!aligned || n % tileColumns !== 0) return undefined;
+  return {
+    kernel: BROADCAST[layout],
+    constants: {
+      ...epilogueConstants(epilogue, layout === "nt" ? "f32" : "vec4f"),
+      SUBGROUP: subgroupSize,
+      SUBGROUPS: BROADCAST_SUBGROUPS,
+      ROWS: rows,
+      COLUMNS: columns,
+    },
+    dims: dimsOf(request),
+    grid: [ceilDivide(m, rows * BROADCAST_SUBGROUPS), n / tileColumns, 1],
+  };
+}
+
+function tiledDispatch(request: GemmRequest): GemmDispatch | undefined {
+  const { layout, m, n, k, epilogue } = request;
+  if (n % 4 !== 0 || (layout === "tn" ? m : k) % 4 !== 0) return undefined;
+  const tilesOf = (tile: number) => ceilDivide(m, tile) * ceilDivide(n, tile);
+  // The large tile loads half as much per product; slices make up for few tiles, but only where tokens are many.
+  const slices = layout === "tn" ? Math.max(1, Math.floor(k / MIN_SLICE)) : 1;
+  const tile = request.tile ?? (tilesOf(128) * slices >= FULL_GRID / 2 ? 128 : 64);
+  const sliceable = layout === "tn" && (epilogue === "none" || epilogue === "accumulate");
+  const splits = sliceable ? request.splits ?? Math.max(1, Math.min(slices, Math.floor(FULL_GRID / tilesOf(tile)))) : 1;
+  const step: GemmStep = {
+    kernel: TILED,
+    constants: {
+      ...epilogueConstants(splits > 1 ? "none" : epilogue, "vec4f"),
+      TILE: tile,
+      A_TRANSPOSED: layout === "tn" ? 1 : 0,
+      B_TRANSPOSED: layout === "nt" ? 1 : 0,
+    },
+    dims: dimsOf(request),
+    grid: [ceilDivide(n, tile), ceilDivide(m, tile), splits],
+  };
+  if (splits === 1) return { ...step, splits };
+  const count = m * n / 4;
+  return {
+    ...step,
+    splits,
+    scratch: [splits, m, n],
+    second: sumPartials(splits, count * 4, epilogue === "accumulate"),
+  };
+}
+
+/**
+ * c [length] = Σ partials [slices, length] over the slices in order, added to c when `accumulate`; `length` a multiple
+ * of 4. Bindings `partials` and `c`.
+ *
+ * @throws {RangeError} when `length` is not a multiple of 4
+ */
+export function sumPartials(slices: number, length: number, accumulate: boolean): GemmStep {
+  if (length % 4 !== 0) throw new RangeError(`Expected length to be a multiple of 4 but found ${length}`);
+  return {
+    kernel: SUM_PARTIALS,
+    constants: { ACCUMULATE: accumulate ? 1 : 0 },
+    dims: { slices, count: length / 4 },
+    grid: linearGrid(ceilDivide(length / 4, 64)),
+  };
+}
+
+/** The kernel for sizes that no preset takes: any m, n and k, without padding. */
+export function generalDispatch(request: GemmRequest): GemmDispatch {
+  const { layout, m, n, epilogue } = request;
+  return {
+    kernel: GENERAL,
+    constants: {
+      ...epilogueConstants(epilogue, "f32"),
+      ROWS: GENERAL_ROWS,
+      A_TRANSPOSED: layout === "tn" ? 1 : 0,
+      B_TRANSPOSED: layout === "nt" ? 1 : 0,
+    },
+    dims: dimsOf(request),
+    grid: linearGrid(ceilDivide(ceilDivide(m, GENERAL_ROWS) * n, 64)),
+    splits: 1,
+  };
+}
+
+/**
+ * The dispatches that compute C [M, N] for a layout, shape and epilogue. The preset's kernel where the model-side sizes
+ * are aligned (broadcast: N a multiple of 32 and K, or M in tn, of 4 or 32; tiled: multiples of 4), else the general one.
+ *
+ * @throws {RangeError} when a size is not a positive integer
+ *
+ * @example
+ * ```ts
+ * import assert from "node:assert/strict";
+ * const plan = gemmDispatch({
+ *   layout: "nt", m: 13, n: 384, k: 384, epilogue: "bias", preset: "broadcast", subgroupSize: 8,
+ * });
+ * assert.equal(plan.kernel.name, "gemm_broadcast_nt");
+ * assert.deepEqual(plan.dims, { rows: 13, n: 384, k: 384 });
+ * ```
+ */
+export function gemmDispatch(request: GemmRequest): GemmDispatch {
+  for (const [name, size] of [["m", request.m], ["n", request.n], ["k", request.k]] as const) {
+    if (!Number.isInteger(size) || size <= 0) {
+      throw new RangeError(`Expected ${name} to be a positive integer but found ${size}`);
+    }
+  }
+  if (request.preset === "tiled") return tiledDispatch(request) ?? generalDispatch(request);
+  const step = broadcastDispatch(request);
+  return step ? { ...step, splits: 1 } : generalDispatch(request);
+}
