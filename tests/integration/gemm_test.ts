@@ -174,7 +174,7 @@ for (const layout of ["nt", "nn", "tn"] as const) {
     for (const [m, n, k] of ALIGNED[layout]) {
       const request: GemmRequest = { layout, m, n, k, epilogue: "none", preset: "broadcast", subgroupSize };
       const plan = gemmDispatch(request);
-      assert.equal(plan.kernel.name, `gemm_broadcast_${layout}`);
+      assert.equal(plan.kernel.name, "gemm_broadcast");
       await check(request, plan, false);
     }
   });
@@ -299,7 +299,7 @@ Deno.test("gemm broadcast is valid WGSL for every subgroup size it takes", async
         preset: "broadcast",
         subgroupSize,
       });
-      assert.equal(kernel.name, `gemm_broadcast_${layout}`);
+      assert.equal(kernel.name, "gemm_broadcast");
       const shader = gpu.device.createShaderModule({ code: specialise(kernel, constants, new Set()).code });
       assert.deepEqual((await shader.getCompilationInfo()).messages, []);
     }
