@@ -1,5 +1,5 @@
 /** Σ over rows in two stages of fixed order: gradients of biases, LayerNorm parameters and token types. */
-import { columnType, type Graph } from "../graph.ts";
+import { columnType, type Graph, linearGrid } from "../graph.ts";
 import { rowCount, type Tensor, width } from "../tensor.ts";
 import { KERNELS } from "./kernels.ts";
 
@@ -44,7 +44,7 @@ export function columnSum(
     constants: { T, WIDTH, CHUNK, PRODUCT: other ? 1 : 0, SELECT: selector ? 1 : 0 },
     bindings: { x, partial, ...(other ? { other } : {}), ...(selector ? { selector } : {}) },
     dims: { rows, selected },
-    grid: [Math.ceil(WIDTH / 64), chunks, 1],
+    grid: linearGrid((chunks * WIDTH) / 64),
   });
   const out = into ?? g.tensor("column_sum", [width(x)]);
   sumRows(g, partial, chunks, out, { accumulate: into !== undefined, row: selected });
