@@ -1,5 +1,5 @@
 // partial[g, n] = Σ over rows m of chunk g of weight(m) · x[m, n] (· other[m, n] with PRODUCT): the first of the two
-// stages of bias, LayerNorm and token-type gradients; sum_rows.wgsl adds the chunks in their order.
+// stages of bias, LayerNorm and token-type gradients; sum_partials.wgsl adds the chunks in their order.
 // x, other [M, N], partial [ceil(M / CHUNK), N]; T is vec4f when N is a multiple of 4, else f32, and WIDTH = N / lanes(T).
 // With SELECT weight(m) = 1 where selector[m] == dims.selected, else 0; without it 1.
 struct Dims { rows: u32, selected: u32 }
