@@ -28,11 +28,13 @@ fn gelu(x: $GELU_TYPE) -> $GELU_TYPE {
   return 0.5 * fma(x, t, x);
 }
 
-/// d gelu(x) / dx
+/// d gelu(x) / dx = σ(2z) + x·(1 - tanh²(z))·z'/2, by e = exp(-2|z|): 1 - tanh² cancels where GELU is nearly flat.
 fn gelu_derivative(x: $GELU_TYPE) -> $GELU_TYPE {
-  let t = gelu_tanh(0.7978845608028654 * fma(x * x, 0.044715 * x, x));
+  let z = 0.7978845608028654 * fma(x * x, 0.044715 * x, x);
   let slope = 0.7978845608028654 * fma(x * x, $GELU_TYPE(0.134145), $GELU_TYPE(1.0));
-  return 0.5 * (1.0 + t + x * (1.0 - t * t) * slope);
+  let e = exp(-2.0 * abs(z));
+  let reciprocal = 1.0 / (1.0 + e);
+  return reciprocal * (select(e, $GELU_TYPE(1.0), z >= $GELU_TYPE(0.0)) + 2.0 * x * slope * e * reciprocal);
 }
 //#else
 fn gelu_erf(z: $GELU_TYPE) -> $GELU_TYPE {

@@ -2,14 +2,12 @@
  * Which kernel multiplies two matrices: layout, shape, epilogue and preset in, kernel, constants, `Dims` and grid out.
  *
  * All sizes travel in the `Dims` uniform, so that one pipeline serves every layer and batch length of a layout and
- * epilogue: a model compiles five GEMM pipelines instead of a dozen, at 0.2-0.5 s each on lavapipe. Sizes as constants
- * gain nothing there in nn and tn and 8-10 % in nt (512x768x768, measured interleaved).
+ * epilogue: a model compiles five GEMM pipelines instead of a dozen, at 0.2-0.3 s each on lavapipe. Sizes as constants
+ * gain 0-5 % there (512x768x768, measured interleaved).
  */
 import { type Constants } from "./template.ts";
 import { defineKernel, type Kernel } from "./kernel.ts";
-import broadcastNt from "../../kernels/gemm_broadcast_nt.wgsl" with { type: "text" };
-import broadcastNn from "../../kernels/gemm_broadcast_nn.wgsl" with { type: "text" };
-import broadcastTn from "../../kernels/gemm_broadcast_tn.wgsl" with { type: "text" };
+import broadcastSource from "../../kernels/gemm_broadcast.wgsl" with { type: "text" };
 import tiledSource from "../../kernels/gemm_tiled.wgsl" with { type: "text" };
 import generalSource from "../../kernels/gemm_general.wgsl" with { type: "text" };
 import epilogueSource from "../../kernels/gemm_epilogue.wgsl" with { type: "text" };
@@ -82,25 +80,23 @@ export interface GemmDispatch extends GemmStep {
 }
 
 const INCLUDES = { "gemm_epilogue.wgsl": epilogueSource, "gelu.wgsl": geluSource };
-const BROADCAST: Readonly<Record<GemmLayout, Kernel>> = {
-  nt: defineKernel("gemm_broadcast_nt", broadcastNt, INCLUDES),
-  nn: defineKernel("gemm_broadcast_nn", broadcastNn, INCLUDES),
-  tn: defineKernel("gemm_broadcast_tn", broadcastTn, INCLUDES),
-};
+const BROADCAST = defineKernel("gemm_broadcast", broadcastSource, INCLUDES);
 const TILED = defineKernel("gemm_tiled", tiledSource, INCLUDES);
 const GENERAL = defineKernel("gemm_general", generalSource, INCLUDES);
 const SUM_PARTIALS = defineKernel("sum_partials", sumPartialsSource);
 
 /**
- * Tile of the broadcast preset: 32 x 32 of C per subgroup of 8, in every layout. Measured on lavapipe (Mesa 22.3.6, 2
- * vCPU), 512x768x768, GFLOP/s by process time, interleaved; compile time cold:
+ * Rows of a tile of the broadcast preset: 32 x 32 of C for a subgroup of 8. Measured on lavapipe (Mesa 22.3.6, 2 vCPU),
+ * 512x768x768, interleaved, best of 12-16 by process time (the machine was shared), compiled cold:
  *
- * - nt rows x columns: 32x32 43 (0.40 s), 16x32 34 (0.26 s), 32x16 33 (0.25 s), 16x48 39 (0.32 s)
- * - nn: 32x32 43 (0.30 s), 16x64 42 (0.30 s), 16x32 35 (0.18 s), 8x64 30
- * - tn: 32x32 36 (0.30 s), 16x64 38 (0.29 s), 16x32 32 (0.20 s); one token a turn instead of four: 13-19, eight: 33
+ * - nt: 32 rows 44 GFLOP/s, 0.22 s; 16 rows 35, 0.13 s. Lanes that own columns 8 apart instead of 4 neighbours are no
+ *   faster and take 0.39 s, since they store f32 one by one.
+ * - nn: 32 rows 44, 0.24 s; 16 rows 35, 0.16 s; 16 rows x 64 columns 42, 0.30 s; 8 rows x 64 columns 30.
+ * - tn: 32 rows 37, 0.22 s; 16 rows 29, 0.16 s; 16 rows x 64 columns 37, 0.28 s. Two tokens a turn 24-30, eight 33;
+ *   the selects of the last turn cost nothing.
  *
- * Loads as `vec4<u64>` (feature wgpu-shader-int64) gave 15-25 % more; not worth a feature beyond WebGPU. Subgroups per
- * workgroup (1, 4, 8) and the order of the grid are within noise.
+ * At 13 tokens tiles of 16 rows are 20 % faster, of 1 ms. Loads as `vec4<u64>` (feature wgpu-shader-int64) gave 15-25 % more: not
+ * worth a feature outside WebGPU. Subgroups per workgroup (1-8) and the order of the grid are within noise.
  */
 const BROADCAST_ROWS = 32;
 const BROADCAST_SUBGROUPS = 8;
@@ -119,6 +115,11 @@ const ceilDivide = (a: number, b: number): number => Math.ceil(a / b);
 /** The `Dims` of a layout: sizes in the order its kernels declare them. */
 function dimsOf({ layout, m, n, k }: GemmRequest): Record<string, number> {
   return layout === "tn" ? { rows: k, m, n } : { rows: m, n, k };
+}
+
+/** Which operand lies transposed in memory. */
+function layoutConstants(layout: GemmLayout): Record<string, number> {
+  return { A_TRANSPOSED: layout === "tn" ? 1 : 0, B_TRANSPOSED: layout === "nt" ? 1 : 0 };
 }
 
 /** Constants of gemm_epilogue.wgsl. */
@@ -143,22 +144,21 @@ function linearGrid(workgroups: number): readonly [number, number, number] {
 function broadcastDispatch(request: GemmRequest): GemmStep | undefined {
   const { layout, m, n, k, epilogue, subgroupSize } = request;
   if (![4, 8, 16, 32].includes(subgroupSize)) return undefined;
+  // Where A is transposed a lane loads four rows of the tile.
   const rows = layout === "tn" ? Math.min(BROADCAST_ROWS, 4 * subgroupSize) : BROADCAST_ROWS;
-  const columns = layout === "nt" ? 32 / subgroupSize : 1;
-  const tileColumns = subgroupSize * columns * (layout === "nt" ? 1 : 4);
-  const aligned = layout === "tn" ? m % rows === 0 : k % 4 === 0;
-  if (!aligned || n % tileColumns !== 0) return undefined;
+  const columns = 4 * subgroupSize;
+  if (n % columns !== 0 || (layout === "tn" ? m % rows : k % 4) !== 0) return undefined;
   return {
-    kernel: BROADCAST[layout],
+    kernel: BROADCAST,
     constants: {
-      ...epilogueConstants(epilogue, layout === "nt" ? "f32" : "vec4f"),
+      ...epilogueConstants(epilogue, "vec4f"),
+      ...layoutConstants(layout),
       SUBGROUP: subgroupSize,
       SUBGROUPS: BROADCAST_SUBGROUPS,
       ROWS: rows,
-      COLUMNS: columns,
     },
     dims: dimsOf(request),
-    grid: [ceilDivide(m, rows * BROADCAST_SUBGROUPS), n / tileColumns, 1],
+    grid: [ceilDivide(m, rows * BROADCAST_SUBGROUPS), n / columns, 1],
   };
 }
 
@@ -175,9 +175,8 @@ function tiledDispatch(request: GemmRequest): GemmDispatch | undefined {
     kernel: TILED,
     constants: {
       ...epilogueConstants(splits > 1 ? "none" : epilogue, "vec4f"),
+      ...layoutConstants(layout),
       TILE: tile,
-      A_TRANSPOSED: layout === "tn" ? 1 : 0,
-      B_TRANSPOSED: layout === "nt" ? 1 : 0,
     },
     dims: dimsOf(request),
     grid: [ceilDivide(n, tile), ceilDivide(m, tile), splits],
@@ -215,9 +214,8 @@ export function generalDispatch(request: GemmRequest): GemmDispatch {
     kernel: GENERAL,
     constants: {
       ...epilogueConstants(epilogue, "f32"),
+      ...layoutConstants(layout),
       ROWS: GENERAL_ROWS,
-      A_TRANSPOSED: layout === "tn" ? 1 : 0,
-      B_TRANSPOSED: layout === "nt" ? 1 : 0,
     },
     dims: dimsOf(request),
     grid: linearGrid(ceilDivide(ceilDivide(m, GENERAL_ROWS) * n, 64)),
@@ -227,7 +225,8 @@ export function generalDispatch(request: GemmRequest): GemmDispatch {
 
 /**
  * The dispatches that compute C [M, N] for a layout, shape and epilogue. The preset's kernel where the model-side sizes
- * are aligned (broadcast: N a multiple of 32 and K, or M in tn, of 4 or 32; tiled: multiples of 4), else the general one.
+ * are aligned (broadcast, 8 lanes: N a multiple of 32, K of 4 or, in tn, M of 32; tiled: multiples of 4), else the general
+ * one.
  *
  * @throws {RangeError} when a size is not a positive integer
  *
@@ -237,7 +236,7 @@ export function generalDispatch(request: GemmRequest): GemmDispatch {
  * const plan = gemmDispatch({
  *   layout: "nt", m: 13, n: 384, k: 384, epilogue: "bias", preset: "broadcast", subgroupSize: 8,
  * });
- * assert.equal(plan.kernel.name, "gemm_broadcast_nt");
+ * assert.equal(plan.kernel.name, "gemm_broadcast");
  * assert.deepEqual(plan.dims, { rows: 13, n: 384, k: 384 });
  * ```
  */

@@ -8,8 +8,10 @@ import {
   hubCacheFolder,
   type HubFile,
   isCached,
+  processEnv,
   rememberCommit,
   rememberListing,
+  snapshotFiles,
   storeFile,
 } from "./hub_cache.ts";
 import { type Delay, realDelay, withRetry } from "./hub_retry.ts";
@@ -29,6 +31,8 @@ export interface HubRequest {
   onDownload?: (path: string, bytes: number) => void;
   /** How to wait between attempts; tests pass one that does not. */
   delay?: Delay;
+  /** Reads an environment variable; the process's unless given. */
+  env?: (name: string) => string | undefined;
 }
 
 /** Where the files are, and the commit that they are of. */
@@ -46,66 +50,100 @@ export interface HubSnapshot {
  * HF_HUB_CACHE are honoured.
  *
  * @throws an input error when the repository, revision or a file does not exist or access is refused; a failure when
- * the hub cannot be reached in 5 attempts; errors of the file system as they come
+ * the hub cannot be reached in 5 attempts (at once with HF_HUB_OFFLINE=1); errors of the file system as they come
  */
 export async function downloadFromHub(request: HubRequest): Promise<HubSnapshot> {
-  const { repo, type, revision = "main", files: wanted, delay = realDelay } = request;
+  const { repo, type, revision = "main", files: wanted } = request;
   checkNames(repo, revision);
-  const what = `${type} "${repo}"`;
-  const endpoint = (Deno.env.get("HF_ENDPOINT") || "https://huggingface.co").replace(/\/+$/, "");
-  const hub = { hubUrl: endpoint, fetch: authorizedFetch(endpoint) };
-  const name = { type, name: repo } as const;
-  const call = <T>(action: () => Promise<T>) => withRetry(what, endpoint, delay, action);
+  const hub = connect(request);
+  const repoFolder = join(request.cacheDir ?? hubCacheFolder(request.env), `${type}s--${repo.replaceAll("/", "--")}`);
 
-  const repoFolder = join(request.cacheDir ?? hubCacheFolder(), `${type}s--${repo.replaceAll("/", "--")}`);
-  let commit = /^[0-9a-f]{40}$/.test(revision) ? revision : await cachedCommit(repoFolder, revision);
-  if (!commit) {
-    const info = type === "model" ? modelInfo : datasetInfo;
-    const { sha } = await call(() => info({ ...hub, name: repo, revision, additionalFields: ["sha"] }));
-    if (!/^[0-9a-f]{40}$/.test(sha)) {
-      throw inputError(`${endpoint} names no commit for the ${what}`, "Check HF_ENDPOINT");
-    }
-    commit = sha;
-  }
-  const at = commit;
+  const known = isCommit(revision) ? revision : await cachedCommit(repoFolder, revision);
+  const commit = known ?? await hub.commitOf(revision);
+  const snapshot = join(repoFolder, "snapshots", commit);
 
-  let listing = await cachedListing(repoFolder, at);
-  if (!listing) {
-    listing = await call(async () => {
-      const files: HubFile[] = [];
-      for await (
-        const { type, path, size, oid, lfs } of listFiles({ ...hub, repo: name, revision: at, recursive: true })
-      ) {
-        if (type === "file") files.push({ path, size: lfs?.size ?? size, hash: lfs?.oid ?? oid ?? "" });
-      }
-      return files;
-    });
-    listing.forEach((file) => checkFile(file, what));
-    await rememberListing(repoFolder, at, listing);
-  }
-  await rememberCommit(repoFolder, revision, at);
-
-  const chosen = choose(listing, wanted, what);
-  const snapshot = join(repoFolder, "snapshots", at);
+  const listing = await cachedListing(repoFolder, commit) ?? await hub.list(commit).then(async (files) => {
+    await rememberListing(repoFolder, commit, files);
+    return files;
+  }, async (error) => {
+    // The hub is out of reach: what Python's library once fetched of this commit may do.
+    const files = await snapshotFiles(snapshot);
+    const isWanted = (path: string) => typeof wanted === "function" ? wanted(path) : wanted.includes(path);
+    const found = files.filter((file) => isWanted(file.path)).length;
+    if (found === 0 || (typeof wanted !== "function" && found < wanted.length)) throw error;
+    return files;
+  });
+  const chosen = choose(listing, wanted, hub.what);
   for (const file of chosen) {
     if (await isCached(snapshot, file)) continue;
     request.onDownload?.(file.path, file.size);
-    await call(() =>
-      storeFile(repoFolder, snapshot, file, async () => {
-        const blob = await downloadFile({ ...hub, repo: name, revision: at, path: file.path });
-        if (!blob) throw inputError(`${endpoint} lists ${file.path} of the ${what} but does not have it`, "Try later");
-        return blob.stream();
-      })
-    );
+    await hub.retry(() => storeFile(repoFolder, snapshot, file, () => hub.open(commit, file)));
   }
-  return { folder: snapshot, commit: at, files: chosen.map((file) => file.path) };
+  // Last, since a revision that names an unknown snapshot is damage to Python's tools.
+  if (!known && chosen.length > 0) await rememberCommit(repoFolder, revision, commit);
+  return { folder: snapshot, commit, files: chosen.map((file) => file.path) };
+}
+
+/** The calls to the hub that a request needs. */
+function connect({ repo, type, delay = realDelay, env = processEnv }: HubRequest) {
+  const endpoint = (env("HF_ENDPOINT") || "https://huggingface.co").replace(/\/+$/, "");
+  if (!/^https?:$/.test(URL.parse(endpoint)?.protocol ?? "")) {
+    throw inputError(`HF_ENDPOINT is no address: ${endpoint}`, "Set it to the hub's address, or unset it");
+  }
+  const what = `${type} "${repo}"`;
+  const access = { hubUrl: endpoint, fetch: authorizedFetch(endpoint, env("HF_TOKEN")) };
+  const designation = { type, name: repo } as const;
+  const retry = async <T>(call: () => Promise<T>): Promise<T> => {
+    if (["1", "true", "yes", "on"].includes((env("HF_HUB_OFFLINE") ?? "").toLowerCase())) {
+      throw inputError(`The cache does not hold the ${what}, and HF_HUB_OFFLINE is set`, "Unset it, or name a folder");
+    }
+    return await withRetry(what, endpoint, delay, call);
+  };
+  return {
+    what,
+    retry,
+    /** The commit that a branch or tag stands for. */
+    async commitOf(revision: string): Promise<string> {
+      const query = { ...access, name: repo, revision };
+      const { sha } = await retry<{ sha: string }>(() =>
+        type === "model"
+          ? modelInfo({ ...query, additionalFields: ["sha"] })
+          : datasetInfo({ ...query, additionalFields: ["sha"] })
+      );
+      if (!isCommit(sha)) throw inputError(`${endpoint} names no commit for the ${what}`, "Check HF_ENDPOINT");
+      return sha;
+    },
+    /** All files of a commit, their paths and hashes checked. */
+    async list(commit: string): Promise<HubFile[]> {
+      const query = { ...access, repo: designation, revision: commit, recursive: true };
+      const files = await retry(async () => {
+        const found: HubFile[] = [];
+        for await (const { type, path, size, oid, lfs } of listFiles(query)) {
+          if (type === "file") found.push({ path, size: lfs?.size ?? size, hash: lfs?.oid ?? oid ?? "" });
+        }
+        return found;
+      });
+      files.forEach((file) => checkFile(file, what));
+      return files;
+    },
+    /** The content of a file. */
+    async open(commit: string, file: HubFile): Promise<ReadableStream<Uint8Array>> {
+      if (file.size === 0) return new Blob().stream(); // no byte range can ask for it
+      const blob = await downloadFile({ ...access, repo: designation, revision: commit, path: file.path });
+      if (!blob) throw inputError(`${endpoint} lists ${file.path} of the ${what} but does not have it`, "Try later");
+      return blob.stream();
+    },
+  };
+}
+
+function isCommit(revision: string): boolean {
+  return /^[0-9a-f]{40}$/.test(revision);
 }
 
 /**
  * A fetch that adds HF_TOKEN for the hub itself and nowhere else: files are served by other hosts, which must not see it.
  */
-function authorizedFetch(endpoint: string): typeof fetch {
-  const token = Deno.env.get("HF_TOKEN");
+function authorizedFetch(endpoint: string, token: string | undefined): typeof fetch {
   const { origin } = new URL(endpoint);
   return (input, init) => {
     const request = new Request(input, init);

@@ -8,9 +8,9 @@
  * plus `winnow/<commit>.json`, the list of files of a commit, so that a complete snapshot needs no network.
  */
 import { createHash, randomUUID } from "node:crypto";
-import { homedir } from "node:os";
 import { dirname, join, relative } from "node:path";
 import { z } from "zod";
+import { inputError } from "../support/errors.ts";
 import { DamagedDownload } from "./hub_retry.ts";
 
 /** A file of a repository at one commit. */
@@ -24,10 +24,25 @@ export interface HubFile {
 
 const listing = z.array(z.object({ path: z.string(), size: z.int().min(0), hash: z.string() }));
 
-/** The cache folder: HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub or ~/.cache/… */
-export function hubCacheFolder(env: (name: string) => string | undefined = Deno.env.get): string {
-  const home = env("HF_HOME") || join(env("XDG_CACHE_HOME") || join(homedir(), ".cache"), "huggingface");
-  return env("HF_HUB_CACHE") || env("HUGGINGFACE_HUB_CACHE") || join(home, "hub");
+/** A variable of the process's environment. */
+export function processEnv(name: string): string | undefined {
+  return Deno.env.get(name);
+}
+
+/**
+ * The cache folder: HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub or
+ * ~/.cache/huggingface/hub, the first that the environment gives.
+ *
+ * @throws an input error when it gives none
+ */
+export function hubCacheFolder(env = processEnv): string {
+  const named = env("HF_HUB_CACHE") || env("HUGGINGFACE_HUB_CACHE");
+  if (named) return named;
+  if (env("HF_HOME")) return join(env("HF_HOME")!, "hub");
+  if (env("XDG_CACHE_HOME")) return join(env("XDG_CACHE_HOME")!, "huggingface", "hub");
+  const home = env("HOME") || env("USERPROFILE");
+  if (home) return join(home, ".cache", "huggingface", "hub");
+  throw inputError("There is no place for the model cache: no home folder is known", "Set HF_HOME to a folder");
 }
 
 /** The commit that a revision stood for when it was last fetched. */
@@ -57,15 +72,39 @@ export async function rememberListing(repoFolder: string, commit: string, files:
   await writeText(join(repoFolder, "winnow", `${commit}.json`), JSON.stringify(files));
 }
 
-/** Whether a file of a snapshot is there whole. */
-export async function isCached(snapshot: string, file: HubFile): Promise<boolean> {
+/** The files that a snapshot has now, without their hashes; links to nothing left out. */
+export async function snapshotFiles(snapshot: string, under = ""): Promise<HubFile[]> {
+  const files: HubFile[] = [];
+  for await (const { name } of await readFolder(join(snapshot, under))) {
+    const path = under === "" ? name : `${under}/${name}`;
+    const info = await statIfThere(join(snapshot, path));
+    if (info?.isDirectory) files.push(...await snapshotFiles(snapshot, path));
+    if (info?.isFile) files.push({ path, size: info.size, hash: "" });
+  }
+  return files;
+}
+
+async function readFolder(path: string): Promise<AsyncIterable<Deno.DirEntry> | Deno.DirEntry[]> {
+  return (await statIfThere(path))?.isDirectory ? Deno.readDir(path) : [];
+}
+
+async function statIfThere(path: string): Promise<Deno.FileInfo | undefined> {
   try {
-    const { isFile, size } = await Deno.stat(join(snapshot, file.path));
-    return isFile && size === file.size;
+    return await Deno.stat(path);
   } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
   }
+}
+
+/** Whether a file of a snapshot is there whole. */
+export function isCached(snapshot: string, file: HubFile): Promise<boolean> {
+  return isWhole(join(snapshot, file.path), file);
+}
+
+async function isWhole(path: string, file: HubFile): Promise<boolean> {
+  const info = await statIfThere(path);
+  return info !== undefined && info.isFile && info.size === file.size;
 }
 
 /**
@@ -84,7 +123,7 @@ export async function storeFile(
   const pointer = join(snapshot, file.path);
   await Deno.mkdir(dirname(blob), { recursive: true });
   await Deno.mkdir(dirname(pointer), { recursive: true });
-  if (!await exists(blob)) {
+  if (!await isWhole(blob, file)) {
     const part = `${blob}.${randomUUID()}.incomplete`;
     try {
       await download(part, file, await content());
@@ -105,26 +144,22 @@ export async function storeFile(
 async function download(path: string, file: HubFile, content: ReadableStream<Uint8Array>): Promise<void> {
   using output = await Deno.open(path, { write: true, createNew: true });
   const hash = file.hash.length === 64 ? createHash("sha256") : createHash("sha1").update(`blob ${file.size}\0`); // a Git blob
+  const reader = content.getReader();
   let received = 0;
-  for await (const chunk of content) {
-    received += chunk.length;
-    if (received > file.size) break;
-    hash.update(chunk);
-    for (let written = 0; written < chunk.length;) written += await output.write(chunk.subarray(written));
+  while (received <= file.size) {
+    const { done, value } = await reader.read().catch((cause) => {
+      throw new DamagedDownload(`${file.path} broke off: ${cause instanceof Error ? cause.message : cause}`, { cause });
+    });
+    if (done) break;
+    received += value.length;
+    hash.update(value);
+    for (let written = 0; written < value.length;) written += await output.write(value.subarray(written));
   }
+  if (received > file.size) await reader.cancel();
   if (received !== file.size) throw new DamagedDownload(`${file.path} has ${file.size} bytes, but ${received} came`);
   const digest = hash.digest("hex");
   if (digest !== file.hash) throw new DamagedDownload(`${file.path} came with the hash ${digest}, not ${file.hash}`);
   await output.sync();
-}
-
-async function exists(path: string): Promise<boolean> {
-  try {
-    return (await Deno.stat(path)).isFile;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
 }
 
 async function readText(path: string): Promise<string | undefined> {

@@ -6,7 +6,7 @@ import { downloadFromHub, type HubRequest } from "./hub.ts";
 export { type BertConfig, bertConfigSchema, readBertConfig } from "./bert_config.ts";
 
 /** How to resolve a model id. */
-export type PretrainedOptions = Pick<HubRequest, "revision" | "cacheDir" | "onDownload" | "delay">;
+export type PretrainedOptions = Pick<HubRequest, "revision" | "cacheDir" | "onDownload" | "delay" | "env">;
 
 /** A pretrained model on this machine. */
 export interface Pretrained {

@@ -39,7 +39,7 @@ function fromBfloat16(bytes: ArrayBuffer): Float32Array {
  * asked for.
  *
  * @example
- * ```ts no-eval
+ * ```ts ignore
  * using weights = openSafetensors("model.safetensors");
  * const table = weights.readFloat32("embeddings.word_embeddings.weight");
  * ```

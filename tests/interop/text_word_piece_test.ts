@@ -66,6 +66,8 @@ Deno.test("cased: ids and offsets of real and nasty texts equal the Python packa
     const peer = await askPython<PeerEncoding[]>("text_tokenizers.py", ["encode"], request);
     assertEqual(tokenizer, texts, peer);
     assertEqual(await loadTokenizer(folder), texts, peer);
+    const sample = texts.slice(-1000);
+    assertEqual(tokenizer, sample, await askPython("text_tokenizers.py", ["load"], { folder, texts: sample }));
   });
 });
 

@@ -1,7 +1,8 @@
 /** How the text tests talk to Python, and where they find the project's data. */
 import { join } from "node:path";
+import { fileURLToPath } from "node:url";
 
-const root = new URL("../../", import.meta.url).pathname;
+const root = fileURLToPath(new URL("../../", import.meta.url));
 
 /** A file of the shared data folder: WINNOW_DATA, or ../shared/data beside the project. */
 export function dataFile(...parts: string[]): string {

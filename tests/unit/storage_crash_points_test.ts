@@ -5,6 +5,7 @@ import {
   dropOptimizer,
   latestValid,
   listCheckpoints,
+  removeCheckpoint,
   verifyCheckpoint,
 } from "../../lib/storage/checkpoint.ts";
 import { applyRetention } from "../../lib/storage/retention.ts";
@@ -137,5 +138,17 @@ Deno.test("before the publishing rename all files and folders are synced, the pa
     assert.ok(manifestSynced >= 0 && manifestSynced < manifest, "the manifest was not synced before it got its name");
     assert.ok(folderSynced > manifest, "the folder was not synced after the manifest");
     assert.ok(trace.slice(rename).some((one) => one.what === "sync" && one.path === dirname(partial)));
+  });
+});
+
+Deno.test("before any file of a checkpoint is deleted, the folder's new name or new manifest is synced", async () => {
+  await withFolder(async (parent) => {
+    const [first, second] = [await saveEpoch(parent, 1, 0.1), await saveEpoch(parent, 2, 0.2)];
+    const removal = (await runUntil(Infinity, () => removeCheckpoint(first.folder))).trace;
+    assert.deepEqual(removal.slice(0, 3).map((one) => one.what), ["rename", "sync", "remove"]);
+    assert.equal(removal[1]!.path, parent);
+    const reduction = (await runUntil(Infinity, async () => void await dropOptimizer(second))).trace;
+    assert.deepEqual(reduction.slice(-3).map((one) => one.what), ["rename", "sync", "remove"]);
+    assert.equal(reduction.at(-2)!.path, second.folder);
   });
 });

@@ -1,0 +1,37 @@
+/** Shows a study's events as progress bars or lines. */
+import type { StudyHooks } from "../study/study.ts";
+import type { Output } from "./output.ts";
+import { createProgress } from "./progress.ts";
+
+/** Hooks that show a study on an output; `stop` removes the bars. */
+export function studyProgress(output: Output, metric: string): StudyHooks & { stop(): void } {
+  let progress: ReturnType<typeof createProgress> | undefined;
+  const stop = () => {
+    progress?.stop();
+    progress = undefined;
+  };
+  return {
+    stop,
+    say(text) {
+      if (progress) progress.say(text);
+      else output.say(text);
+    },
+    onEvent(event) {
+      progress ??= createProgress(output);
+      const { trial, progress: { nTrials, bestValue, ended } } = event;
+      const name = `trial ${trial.number}`;
+      if (event.type === "trial_started") {
+        progress.update({ trial: trial.number + 1, trials: nTrials, metric });
+      } else if (event.type === "trial_completed") {
+        progress.say(`${name}: ${metric} ${event.value.toFixed(4)} (best ${bestValue?.toFixed(4) ?? "-"})`);
+      } else if (event.type === "trial_failed") {
+        progress.say(`${name} failed: ${event.reason}`);
+      }
+      if (bestValue !== null) progress.update({ best: bestValue });
+      if (ended === nTrials && event.type !== "trial_started") stop();
+    },
+    onProgress({ epoch, epochs, step, steps, metrics }) {
+      progress?.update({ epoch, epochs, step, steps, loss: metrics.loss });
+    },
+  };
+}

@@ -1,0 +1,65 @@
+/** The test split, looked at once per study: the best trial's checkpoints, and the majority baseline beside them. */
+import { join } from "node:path";
+import { withParams } from "../config/compose.ts";
+import type { TrialSummary } from "../hpo/executor.ts";
+import { type Checkpoint, listCheckpoints, verifyCheckpoint } from "../storage/checkpoint.ts";
+import { checkpointsFolder } from "../storage/layout.ts";
+import { inputError } from "../support/errors.ts";
+import { openEngine } from "../train/engine.ts";
+import { planEngine } from "../train/engine_plan.ts";
+import { evaluateSplit } from "../train/evaluator.ts";
+import { flatMetrics, majorityBaseline, wholeTextBaseline } from "../train/metrics.ts";
+import { checkSignature, loadArrays, readState } from "../train/state.ts";
+import { encodedAt, engineOptions, evaluateOptions, signatureOf, type StudyContext } from "./trial.ts";
+
+/** A checkpoint with its test metrics. */
+export interface TestedCheckpoint {
+  readonly checkpoint: Checkpoint;
+  readonly test: Record<string, number>;
+}
+
+/** Test metrics under the names of the study's metrics: the loss is not the validation's here. */
+function testMetrics(metrics: Record<string, number>): Record<string, number> {
+  const { validation_loss, ...rest } = metrics;
+  return validation_loss === undefined ? rest : { ...rest, loss: validation_loss };
+}
+
+/** Test metrics of always giving the majority's answer, and the whole text as evidence. */
+export function baselineMetrics({ data }: StudyContext): Record<string, number> {
+  const labels = (examples: typeof data.splits.train) => examples.flatMap((example) => [...example.labels]);
+  const { train, test } = data.splits;
+  const criteria = majorityBaseline(data.dataset.criteria, labels(train), labels(test));
+  return flatMetrics(criteria, wholeTextBaseline(test));
+}
+
+/**
+ * Evaluates a trial's best checkpoint on the test split, and those that tie with it on validation.
+ *
+ * @throws an input error when the trial has no checkpoint, a storage error when it is damaged
+ */
+export async function evaluateTrial(context: StudyContext, trial: TrialSummary): Promise<TestedCheckpoint[]> {
+  const config = withParams(context.config, trial.params);
+  const { experiments } = config.paths;
+  if (trial.checkpoint === null) {
+    throw inputError(`trial ${trial.trial_id} has no checkpoint`, "Evaluate a completed trial");
+  }
+  const best = await verifyCheckpoint(join(experiments, trial.checkpoint));
+  const value = best.info.metrics[config.study.metric];
+  const others = (await listCheckpoints(checkpointsFolder(experiments, trial.trial_id)))
+    .filter((one) => one.name !== best.name && value !== undefined && one.info.metrics[config.study.metric] === value);
+  const engine = await openEngine(context.gpu, planEngine(context.gpu, engineOptions(context, config)));
+  try {
+    const tested: TestedCheckpoint[] = [];
+    for (const checkpoint of [best, ...others]) {
+      const state = await readState(checkpoint);
+      checkSignature(state.signature, signatureOf(context, config), `Checkpoint ${checkpoint.folder}`);
+      loadArrays(checkpoint.folder, engine, { moments: false });
+      const { test } = encodedAt(context, config.data.max_length).splits;
+      const { metrics } = await evaluateSplit(engine, test, evaluateOptions(context, config));
+      tested.push({ checkpoint, test: testMetrics(metrics) });
+    }
+    return tested;
+  } finally {
+    engine.close();
+  }
+}

@@ -1,0 +1,151 @@
+/** From configuration to a model: architecture, tokenizer, and where the first values of its parameters come from. */
+import type { Config } from "../config/schema.ts";
+import type { Example } from "../data/dataset.ts";
+import type { DualAgentConfig } from "../model/dual_agent.ts";
+import { type EncoderConfig, encoderParameters } from "../model/encoder.ts";
+import { elementCount } from "../graph/tensor.ts";
+import { inputError } from "../support/errors.ts";
+import { randomStream } from "../support/rng.ts";
+import { loadTokenizer } from "../text/load_tokenizer.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
+import { buildWordPieceVocabulary } from "../text/vocabulary.ts";
+import { wordPieceTokenizer } from "../text/word_piece_tokenizer.ts";
+import { checkpointTensors, type Engine } from "../train/engine.ts";
+import { missing, resolveBertNames } from "../weights/bert_names.ts";
+import { readBertConfig, resolvePretrained } from "../weights/pretrained.ts";
+import { openSafetensorsFolder } from "../weights/safetensors.ts";
+
+/** A model before training. */
+export interface ModelSource {
+  readonly id: string;
+  /** The commit of a hub model, `local` for a folder, `random` for none. */
+  readonly revision: string;
+  /** Architecture in Hugging Face's terms. */
+  readonly encoder: EncoderConfig;
+  readonly tokenizer: Tokenizer;
+  /** Folder of the pretrained weights; undefined for random initialisation. */
+  readonly folder: string | undefined;
+}
+
+/** Standard deviation of new weights, as `initializer_range` of BERT. */
+const INITIALIZER_RANGE = 0.02;
+
+/**
+ * Finds the model that the configuration names; a random one gets a vocabulary built from the training split.
+ *
+ * @throws an input error when it does not exist, is of another family, or does not fit `data.max_length`
+ */
+export async function openModel(config: Config, train: readonly Example[]): Promise<ModelSource> {
+  const source = config.model.id === "random" ? randomModel(config, train) : await pretrainedModel(config);
+  const { max_position_embeddings } = source.encoder;
+  if (config.data.max_length > max_position_embeddings) {
+    throw inputError(
+      `data.max_length is ${config.data.max_length} but ${source.id} has ${max_position_embeddings} positions`,
+      `Set data.max_length to at most ${max_position_embeddings}`,
+    );
+  }
+  return source;
+}
+
+function randomModel(config: Config, train: readonly Example[]): ModelSource {
+  const architecture = config.model.encoder;
+  if (!architecture) {
+    throw inputError(
+      "model.id is random but model.encoder is null",
+      "Set model.encoder, or choose a model by model.id",
+    );
+  }
+  const vocabulary = buildWordPieceVocabulary(train.map(({ text }) => text), architecture.vocab_size);
+  const tokenizer = wordPieceTokenizer(vocabulary, { lowercase: true });
+  const { hidden_act, ...sizes } = architecture;
+  const encoder: EncoderConfig = {
+    ...sizes,
+    vocab_size: tokenizer.vocabSize,
+    hidden_act: hidden_act === "gelu_tanh" ? "gelu_pytorch_tanh" : hidden_act,
+    type_vocab_size: 2,
+    hidden_dropout_prob: 0.1,
+    attention_probs_dropout_prob: 0.1,
+    pad_token_id: tokenizer.padId,
+  };
+  return { id: "random", revision: "random", encoder, tokenizer, folder: undefined };
+}
+
+async function pretrainedModel(config: Config): Promise<ModelSource> {
+  const { id, revision } = config.model;
+  const found = await resolvePretrained(id, revision === null ? {} : { revision });
+  const encoder = await readBertConfig(found.folder);
+  const tokenizer = await loadTokenizer(found.folder);
+  if (tokenizer.vocabSize > encoder.vocab_size) {
+    throw inputError(
+      `${id}: the tokenizer knows ${tokenizer.vocabSize} tokens but the embedding table has ${encoder.vocab_size} rows`,
+      "Use the tokenizer files that belong to these weights",
+    );
+  }
+  return { id, revision: found.revision, encoder, tokenizer, folder: found.folder };
+}
+
+/** The two agents as a trial configures them on a model. */
+export function agentConfig(config: Config, source: ModelSource, criteria: number): DualAgentConfig {
+  const { hidden_dropout, attention_dropout, criteria_pooling, criteria_dropout, evidence_dropout } = config.model;
+  const { encoder } = source;
+  return {
+    encoder: {
+      ...encoder,
+      hidden_dropout_prob: hidden_dropout ?? encoder.hidden_dropout_prob,
+      attention_probs_dropout_prob: attention_dropout ?? encoder.attention_probs_dropout_prob,
+    },
+    criteria,
+    pooling: criteria_pooling,
+    criteriaDropout: criteria_dropout,
+    evidenceDropout: evidence_dropout,
+  };
+}
+
+/** Checks that pretrained weights have every tensor of the architecture in its shape, before memory is allocated. */
+export function checkWeights(source: ModelSource): void {
+  if (source.folder === undefined) return;
+  using file = openSafetensorsFolder(source.folder);
+  const names = resolveBertNames(file.tensors.keys());
+  const expected = encoderParameters(source.encoder).flatMap(checkpointTensors);
+  const absent = missing(names, expected.map(({ name }) => name), source.folder);
+  if (absent) throw absent;
+  for (const { name, shape } of expected) {
+    const found = file.tensors.get(names.get(name)!)!.shape;
+    if (found.join() !== shape.join()) {
+      throw inputError(
+        `${source.folder}: ${name} has shape [${found}] where config.json says [${shape}]`,
+        "Use the config.json that belongs to these weights",
+      );
+    }
+  }
+}
+
+/**
+ * Fills an engine's parameters with a trial's first values: pretrained weights where there are any, else normal with
+ * standard deviation 0.02 (0 for the padding row), zeros and ones as BERT starts. Moments start at zero.
+ */
+export function initialiseParameters(engine: Engine, source: ModelSource, seed: number): void {
+  using file = source.folder === undefined ? undefined : openSafetensorsFolder(source.folder);
+  const names = file ? resolveBertNames(file.tensors.keys()) : new Map<string, string>();
+  const kinds = new Map(
+    engine.plan.parameters.specs.flatMap((spec) =>
+      checkpointTensors(spec).map(({ name }) => [name, spec.initialisation] as const)
+    ),
+  );
+  engine.load("parameter", (name, shape) => {
+    const pretrained = names.get(name);
+    if (file && pretrained !== undefined) return file.readFloat32(pretrained);
+    const values = new Float32Array(elementCount(shape));
+    const kind = kinds.get(name);
+    if (kind === "ones") values.fill(1);
+    if (kind === "normal") {
+      const stream = randomStream(seed, "initialise", name);
+      values.forEach((_, i) => values[i] = INITIALIZER_RANGE * stream.normal());
+      if (name === "embeddings.word_embeddings.weight") {
+        const width = shape[1]!;
+        values.fill(0, source.tokenizer.padId * width, (source.tokenizer.padId + 1) * width);
+      }
+    }
+    return values;
+  });
+}

@@ -1,0 +1,276 @@
+/** One trial: its configuration becomes an engine, a training run, checkpoints and an evaluation report. */
+import { createHash } from "node:crypto";
+import { join, relative, resolve } from "node:path";
+import { configToYaml, withParams } from "../config/compose.ts";
+import type { Config } from "../config/schema.ts";
+import { lengthBuckets } from "../data/batches.ts";
+import type { Gpu } from "../gpu/device.ts";
+import type { RunningTrial, TrialResult } from "../hpo/executor.ts";
+import { writeEvaluationReport } from "../report/report_file.ts";
+import { makeFolder, writeFileAtomic } from "../storage/atomic_file.ts";
+import { type Checkpoint, cleanPartials } from "../storage/checkpoint.ts";
+import { checkpointsFolder, trialFolder } from "../storage/layout.ts";
+import type { Logger } from "../support/logging.ts";
+import { VERSION } from "../support/version.ts";
+import { type Engine, openEngine } from "../train/engine.ts";
+import type { EngineOptions } from "../train/engine_plan.ts";
+import type { EvaluateOptions } from "../train/evaluator.ts";
+import { type EpochRecord, type ModelFiles, type Signature, WEIGHTS_FILE } from "../train/state.ts";
+import { fit, type TrainingProgress } from "../train/trainer.ts";
+import { type EncodedSplits, encodeSplits, type SplitDataset } from "./data_source.ts";
+import { agentConfig, initialiseParameters, type ModelSource } from "./model_source.ts";
+import { preflight } from "./preflight.ts";
+
+/** What all trials of a study share. */
+export interface StudyContext {
+  readonly config: Config;
+  readonly studyId: string;
+  readonly gpu: Gpu;
+  readonly data: SplitDataset;
+  readonly model: ModelSource;
+  /** Encoded splits by `data.max_length`. */
+  readonly encoded: Map<number, EncodedSplits>;
+  readonly signal: AbortSignal;
+}
+
+/** What a trial tells while it runs. */
+export interface TrialEvents {
+  onProgress(progress: TrainingProgress): void;
+  onEpoch(record: EpochRecord): void;
+}
+
+/** The splits at a length, tokenised once per study. */
+export function encodedAt(context: StudyContext, maxLength: number): EncodedSplits {
+  let found = context.encoded.get(maxLength);
+  if (!found) {
+    found = encodeSplits(context.data, context.model.tokenizer, maxLength);
+    context.encoded.set(maxLength, found);
+  }
+  return found;
+}
+
+/** The engine that a trial's configuration asks for. */
+export function engineOptions(context: StudyContext, config: Config): EngineOptions {
+  const { training, data } = config;
+  return {
+    model: agentConfig(config, context.model, context.data.dataset.criteria.length),
+    optimizer: {
+      weightDecay: training.weight_decay,
+      beta1: training.adam_beta1,
+      beta2: training.adam_beta2,
+      epsilon: training.adam_epsilon,
+      maxGradNorm: training.max_grad_norm,
+    },
+    batchSize: training.batch_size,
+    lengths: lengthBuckets(data.max_length),
+  };
+}
+
+/** How a trial's configuration is evaluated. */
+export function evaluateOptions(context: StudyContext, config: Config): EvaluateOptions {
+  return {
+    criteria: context.data.dataset.criteria,
+    maxLength: config.data.max_length,
+    padId: context.model.tokenizer.padId,
+    maxSpanTokens: config.model.max_span_tokens,
+    lambdaClass: config.training.lambda_class,
+    lambdaSpan: config.training.lambda_span,
+  };
+}
+
+/** What must agree between a checkpoint and the configuration that loads it. */
+export function signatureOf(context: StudyContext, config: Config): Signature {
+  const { encoder, criteria, pooling } = agentConfig(config, context.model, context.data.dataset.criteria.length);
+  return {
+    model: context.model.id,
+    revision: context.model.revision,
+    ...Object.fromEntries(Object.entries(encoder)),
+    criteria_head_type: config.model.criteria_head_type,
+    criteria_pooling: pooling,
+    evidence_head_type: config.model.evidence_head_type,
+    criteria: context.data.dataset.criteria,
+    outputs: criteria,
+    batch_size: config.training.batch_size,
+    accumulation_steps: config.training.accumulation_steps,
+    max_length: config.data.max_length,
+    dataset: context.data.dataset.hash,
+    split: context.data.splitHash,
+  };
+}
+
+/** The files beside the weights of a checkpoint. */
+function modelFiles(context: StudyContext, config: Config): ModelFiles {
+  const { encoder } = agentConfig(config, context.model, context.data.dataset.criteria.length);
+  return {
+    config: {
+      architectures: ["BertModel"],
+      model_type: "bert",
+      ...encoder,
+      torch_dtype: "float32",
+      winnow: {
+        version: VERSION,
+        base: { id: context.model.id, revision: context.model.revision },
+        criteria: context.data.dataset.criteria,
+        criteria_head_type: config.model.criteria_head_type,
+        criteria_pooling: config.model.criteria_pooling,
+        evidence_head_type: config.model.evidence_head_type,
+        max_length: config.data.max_length,
+        max_span_tokens: config.model.max_span_tokens,
+      },
+    },
+    tokenizer: context.model.tokenizer.files(),
+  };
+}
+
+/** A checkpoint as the reports name it. */
+export function checkpointReference(experiments: string, checkpoint: Checkpoint) {
+  return {
+    folder: relative(experiments, checkpoint.folder),
+    step: checkpoint.info.step,
+    epoch: checkpoint.info.epoch,
+    bytes: checkpoint.bytes,
+    weights_sha256: checkpoint.files[WEIGHTS_FILE]!.sha256,
+  };
+}
+
+/** What the reports say of the data. */
+export function dataReference({ data }: StudyContext) {
+  const { train, validation, test } = data.splits;
+  return {
+    id: data.id,
+    sha256: data.dataset.hash,
+    split_sha256: data.splitHash,
+    posts: { train: train.length, validation: validation.length, test: test.length },
+  };
+}
+
+/** Decision thresholds by criterion: one half, until they are calibrated. */
+export function thresholdsOf({ data }: StudyContext): Record<string, number> {
+  return Object.fromEntries(data.dataset.criteria.map((criterion) => [criterion, 0.5]));
+}
+
+/** The absolute form of the experiments folder: checkpoint folders are absolute too. */
+export const experimentsFolder = (config: Config): string => resolve(config.paths.experiments);
+
+/**
+ * Runs or continues a trial.
+ *
+ * @throws what training, storage or the signal throw; the executor records it
+ */
+export async function runTrial(
+  context: StudyContext,
+  trial: RunningTrial,
+  events: TrialEvents,
+  log: Logger,
+): Promise<TrialResult> {
+  const started = performance.now();
+  const config = withParams(context.config, trial.params);
+  const { metric, direction } = config.study;
+  const experiments = config.paths.experiments;
+  const folder = trialFolder(experiments, trial.id);
+  const checkpoints = checkpointsFolder(experiments, trial.id);
+  const yaml = configToYaml(config);
+  await makeFolder(folder);
+  await writeFileAtomic(join(folder, "config.yaml"), yaml);
+  await makeFolder(checkpoints);
+  await cleanPartials(checkpoints);
+
+  const { splits } = encodedAt(context, config.data.max_length);
+  const { plan, memory } = await preflight(config, context.gpu, engineOptions(context, config));
+  log.info("trial started", {
+    resume: trial.resume,
+    params: trial.params,
+    seed: config.seed,
+    adapter: context.gpu.name,
+    predicted_gpu_bytes: memory.total,
+  });
+  const engine = await openEngine(context.gpu, plan);
+  let savingSeconds = 0;
+  try {
+    const result = await fit({
+      engine,
+      train: splits.train,
+      validation: splits.validation,
+      training: config.training,
+      evaluation: evaluateOptions(context, config),
+      seed: config.seed,
+      metric,
+      direction,
+      signature: signatureOf(context, config),
+      files: modelFiles(context, config),
+      checkpoints,
+      retention: config.retention,
+      resume: trial.resume,
+      signal: context.signal,
+      initialise: () => initialiseParameters(engine, context.model, config.seed),
+      onProgress: (progress) => {
+        const { metrics } = progress;
+        log.info("step", {
+          step: metrics.step,
+          loss: metrics.loss,
+          criteria_loss: metrics.criteriaLoss,
+          span_loss: metrics.spanLoss,
+          gradient_norm: metrics.gradientNorm,
+        });
+        events.onProgress(progress);
+      },
+      onEpoch: (record) => {
+        log.info("epoch", { ...record, gpu_bytes: context.gpu.allocatedBytes });
+        trial.report(record.validation[metric]!, record.epoch);
+        events.onEpoch(record);
+      },
+      onCheckpoint: (checkpoint, seconds) => {
+        savingSeconds += seconds;
+        log.info("checkpoint saved", {
+          step: checkpoint.info.step,
+          folder: relative(experimentsFolder(config), checkpoint.folder),
+          bytes: checkpoint.bytes,
+          seconds,
+        });
+      },
+      onWarning: (message) => log.warning(message),
+    });
+    const value = result.best.validation[metric]!;
+    const reference = checkpointReference(experimentsFolder(config), result.checkpoint);
+    await writeEvaluationReport(experiments, {
+      version: VERSION,
+      study_id: context.studyId,
+      trial_id: trial.id,
+      trial_number: trial.number,
+      metric,
+      direction,
+      value,
+      best_epoch: result.best.epoch,
+      params: trial.params,
+      epochs: [...result.history],
+      validation: result.best.validation,
+      thresholds: thresholdsOf(context),
+      config: {
+        path: join(relative(experiments, folder), "config.yaml"),
+        sha256: createHash("sha256").update(yaml).digest("hex"),
+      },
+      checkpoint: reference,
+      adapter: { name: context.gpu.name },
+      seeds: { run: config.seed, split: config.data.splits.seed },
+      data: dataReference(context),
+      timings: {
+        training: result.history.reduce((sum, { seconds }) => sum + seconds, 0),
+        saving: savingSeconds,
+        total: (performance.now() - started) / 1000,
+      },
+    });
+    log.info("trial completed", { value, best_epoch: result.best.epoch, stopped_early: result.stoppedEarly });
+    return { value, checkpoint: reference.folder, metrics: result.best.validation };
+  } finally {
+    closeQuietly(engine, log);
+  }
+}
+
+/** Frees an engine; a failure here must not hide the one that ended the trial. */
+function closeQuietly(engine: Engine, log: Logger): void {
+  try {
+    engine.close();
+  } catch (error) {
+    log.warning(`closing the engine failed: ${error}`);
+  }
+}

@@ -1,0 +1,149 @@
+/**
+ * What a checkpoint holds of a run: weights and moments as safetensors with Hugging Face names, `config.json` and
+ * tokenizer files that Python's `transformers` reads, and `trainer_state.json` with everything else that the next step
+ * depends on. Random numbers need no state: they are functions of seed and position.
+ */
+import { join } from "node:path";
+import { z } from "zod";
+import { type Checkpoint, OPTIMIZER_FILE } from "../storage/checkpoint.ts";
+import { inputError, storageError } from "../support/errors.ts";
+import { openSafetensors, writeSafetensors } from "../weights/safetensors.ts";
+import type { Engine, ParameterArray } from "./engine.ts";
+
+/** File names within a checkpoint. */
+export const WEIGHTS_FILE = "model.safetensors";
+const STATE_FILE = "trainer_state.json";
+const CONFIG_FILE = "config.json";
+
+const epochRecord = z.strictObject({
+  /** Counted from 1. */
+  epoch: z.int().min(1),
+  /** Optimizer steps done at its end. */
+  step: z.int().min(0),
+  train_loss: z.number().nullable(),
+  validation: z.record(z.string(), z.number().nullable()),
+  seconds: z.number(),
+});
+
+/** What one epoch came to. */
+export type EpochRecord = z.infer<typeof epochRecord>;
+
+const stateSchema = z.strictObject({
+  format: z.literal("winnow-trainer-state/1"),
+  /** Epochs done. */
+  epoch: z.int().min(0),
+  /** Optimizer steps done within the running epoch. */
+  epoch_step: z.int().min(0),
+  /** Optimizer steps done. */
+  step: z.int().min(0),
+  /** Micro-batches done: the position of the dropout streams. */
+  draw: z.int().min(0),
+  /** Sum and number of the running epoch's step losses. */
+  loss_sum: z.number(),
+  loss_count: z.int().min(0),
+  history: z.array(epochRecord),
+  /** Best objective so far and epochs since. */
+  best: z.number().nullable(),
+  epochs_since_best: z.int().min(0),
+  seed: z.int(),
+  /** What must agree for the state to be continued. */
+  signature: z.record(z.string(), z.json()),
+});
+
+/** Everything of a run that is not in the parameter arrays. */
+export type TrainerState = z.infer<typeof stateSchema>;
+
+/** What identifies a model's architecture and data: a checkpoint with another signature is refused. */
+export type Signature = TrainerState["signature"];
+
+/** The state before the first step. */
+export function initialState(seed: number, signature: Signature): TrainerState {
+  return {
+    format: "winnow-trainer-state/1",
+    epoch: 0,
+    epoch_step: 0,
+    step: 0,
+    draw: 0,
+    loss_sum: 0,
+    loss_count: 0,
+    history: [],
+    best: null,
+    epochs_since_best: 0,
+    seed,
+    signature,
+  };
+}
+
+/** Files that travel with the weights so that `transformers` loads the folder. */
+export interface ModelFiles {
+  /** `config.json` in Hugging Face's terms, with Winnow's own keys under `winnow`. */
+  readonly config: Record<string, unknown>;
+  readonly tokenizer: ReadonlyMap<string, Uint8Array>;
+}
+
+/** Writes a run's state into a folder; `publishCheckpoint` makes it atomic. */
+export async function writeState(
+  folder: string,
+  engine: Engine,
+  state: TrainerState,
+  files: ModelFiles,
+): Promise<void> {
+  await writeSafetensors(join(folder, WEIGHTS_FILE), engine.tensors("parameter"), { format: "pt" });
+  const moments = (["first_moment", "second_moment"] as const).flatMap((array) =>
+    engine.tensors(array).map((tensor) => ({ ...tensor, name: `${array}.${tensor.name}` }))
+  );
+  await writeSafetensors(join(folder, OPTIMIZER_FILE), moments);
+  await Deno.writeTextFile(join(folder, STATE_FILE), JSON.stringify(state, null, 2) + "\n");
+  await Deno.writeTextFile(join(folder, CONFIG_FILE), JSON.stringify(files.config, null, 2) + "\n");
+  for (const [name, bytes] of files.tokenizer) await Deno.writeFile(join(folder, name), bytes);
+}
+
+/** The trainer's state in a checkpoint. @throws a storage error when it is damaged */
+export async function readState(checkpoint: Pick<Checkpoint, "folder">): Promise<TrainerState> {
+  const path = join(checkpoint.folder, STATE_FILE);
+  try {
+    return stateSchema.parse(JSON.parse(await Deno.readTextFile(path)));
+  } catch (error) {
+    const reason = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
+    throw storageError(`${path} cannot be read: ${reason}`, "Resume from another checkpoint", { cause: error });
+  }
+}
+
+/**
+ * Refuses a checkpoint of another architecture, naming what differs.
+ *
+ * @throws an input error
+ */
+export function checkSignature(found: Signature, expected: Signature, where: string): void {
+  const keys = [...new Set([...Object.keys(found), ...Object.keys(expected)])];
+  const different = keys.filter((key) => JSON.stringify(found[key]) !== JSON.stringify(expected[key]));
+  if (different.length === 0) return;
+  const list = different.map((key) => `${key} is ${JSON.stringify(found[key])}, not ${JSON.stringify(expected[key])}`);
+  throw inputError(
+    `${where} was made by another model or on other data: ${list.join("; ")}`,
+    "Use the configuration that the checkpoint was made with, or start a new study",
+  );
+}
+
+/** Loads weights, and with `moments` the optimizer's, from a checkpoint into an engine. */
+export function loadArrays(folder: string, engine: Engine, { moments }: { moments: boolean }): void {
+  const load = (array: ParameterArray, file: string, prefix: string) => {
+    using tensors = openSafetensors(join(folder, file));
+    engine.load(array, (name, shape) => {
+      const found = tensors.tensors.get(prefix + name);
+      if (!found || found.shape.join() !== shape.join()) {
+        throw storageError(
+          `${join(folder, file)}: expected ${prefix}${name} of shape [${shape}] but found ` +
+            (found ? `shape [${found.shape}]` : "no such tensor"),
+          "Use the configuration that the checkpoint was made with",
+        );
+      }
+      return tensors.readFloat32(prefix + name);
+    });
+  };
+  load("parameter", WEIGHTS_FILE, "");
+  if (moments) {
+    load("first_moment", OPTIMIZER_FILE, "first_moment.");
+    load("second_moment", OPTIMIZER_FILE, "second_moment.");
+  }
+}

@@ -1,0 +1,234 @@
+/**
+ * The training loop: epochs of shuffled batches, validation after each, checkpoints, early stopping. It knows neither
+ * search nor reports; whoever calls it decides what to do with the epochs' metrics.
+ */
+import { lengthBuckets, materialise, planBatches, type PlannedBatch } from "../data/batches.ts";
+import type { EncodedExample } from "../data/encoding.ts";
+import { type Checkpoint, latestValid, publishCheckpoint } from "../storage/checkpoint.ts";
+import { applyRetention, type RetentionPolicy } from "../storage/retention.ts";
+import { WinnowError } from "../support/errors.ts";
+import type { Engine, StepMetrics } from "./engine.ts";
+import { type EvaluateOptions, evaluateSplit } from "./evaluator.ts";
+import { learningRateAt, type Schedule, warmupSteps } from "./schedule.ts";
+import {
+  checkSignature,
+  type EpochRecord,
+  initialState,
+  loadArrays,
+  type ModelFiles,
+  readState,
+  type Signature,
+  type TrainerState,
+  writeState,
+} from "./state.ts";
+
+/** Settings of a run; names and meanings are the configuration's. */
+export interface TrainingOptions {
+  readonly epochs: number;
+  readonly max_steps: number | null;
+  readonly accumulation_steps: number;
+  readonly learning_rate: number;
+  readonly warmup_ratio: number;
+  readonly schedule: Schedule;
+  readonly early_stopping: { readonly patience: number; readonly min_delta: number } | null;
+  readonly log_every: number;
+}
+
+/** What a run reports while it goes on. */
+export interface TrainingProgress {
+  readonly epoch: number;
+  readonly epochs: number;
+  readonly step: number;
+  readonly steps: number;
+  readonly metrics: StepMetrics;
+}
+
+/** A run. */
+export interface FitOptions {
+  readonly engine: Engine;
+  readonly train: readonly EncodedExample[];
+  readonly validation: readonly EncodedExample[];
+  readonly training: TrainingOptions;
+  readonly evaluation: EvaluateOptions;
+  readonly seed: number;
+  /** The validation metric that decides best checkpoint and early stopping. */
+  readonly metric: string;
+  readonly direction: "maximize" | "minimize";
+  readonly signature: Signature;
+  readonly files: ModelFiles;
+  /** Folder of the run's checkpoints. */
+  readonly checkpoints: string;
+  readonly retention: RetentionPolicy & { readonly save_every_steps: number | null };
+  /** Whether earlier checkpoints are continued. */
+  readonly resume: boolean;
+  readonly signal: AbortSignal;
+  /** Fills the parameters of a run that starts anew. */
+  initialise(): void;
+  onProgress?(progress: TrainingProgress): void;
+  /** Called with each epoch's record before its checkpoint is published. */
+  onEpoch?(record: EpochRecord): void;
+  onCheckpoint?(checkpoint: Checkpoint, seconds: number): void;
+  onWarning?(message: string): void;
+}
+
+/** What a run came to. */
+export interface FitResult {
+  readonly history: readonly EpochRecord[];
+  /** The epoch with the best objective. */
+  readonly best: EpochRecord;
+  readonly checkpoint: Checkpoint;
+  /** Whether early stopping ended the run. */
+  readonly stoppedEarly: boolean;
+}
+
+/** Batches in groups of `size`: one optimizer step each. */
+function stepGroups(plan: readonly PlannedBatch[], size: number): PlannedBatch[][] {
+  return Array.from({ length: Math.ceil(plan.length / size) }, (_, i) => plan.slice(i * size, (i + 1) * size));
+}
+
+/** The name of the checkpoint of an optimizer step. */
+const checkpointName = (step: number) => `step_${String(step).padStart(8, "0")}`;
+
+async function restore(options: FitOptions): Promise<TrainerState | undefined> {
+  const { engine, checkpoints, signature, onWarning = () => {} } = options;
+  const checkpoint = await latestValid(checkpoints, { resumable: true, onWarning });
+  if (!checkpoint) return undefined;
+  const state = await readState(checkpoint);
+  checkSignature(state.signature, signature, `Checkpoint ${checkpoint.folder}`);
+  loadArrays(checkpoint.folder, engine, { moments: true });
+  return state;
+}
+
+/**
+ * Trains to the end, to early stopping, or to the signal.
+ *
+ * @throws {WinnowError} of kind `interrupted` after saving, when the signal is aborted; of kind `failure` when the loss
+ * is no longer finite; what storage throws
+ */
+export async function fit(options: FitOptions): Promise<FitResult> {
+  const { engine, train, training, evaluation, seed, metric, direction, signal } = options;
+  const batchSize = engine.plan.options.batchSize;
+  const buckets = lengthBuckets(evaluation.maxLength);
+  const epochGroups = (epoch: number) =>
+    stepGroups(planBatches(train, { batchSize, buckets, shuffle: { seed, epoch } }), training.accumulation_steps);
+  // Every epoch has the same number of batches: shuffling moves examples within their length bucket.
+  const stepsPerEpoch = epochGroups(0).length;
+  const totalSteps = Math.min(training.max_steps ?? Infinity, training.epochs * stepsPerEpoch);
+  const schedule = {
+    learningRate: training.learning_rate,
+    schedule: training.schedule,
+    warmupSteps: warmupSteps(training.warmup_ratio, totalSteps),
+    totalSteps,
+  };
+
+  const restored = options.resume ? await restore(options) : undefined;
+  if (!restored) options.initialise();
+  const state = restored ?? initialState(seed, options.signature);
+
+  const drain = async () => {
+    const steps = await engine.drain();
+    for (const step of steps) {
+      if (!Number.isFinite(step.loss) || !Number.isFinite(step.gradientNorm)) {
+        throw new WinnowError(
+          "failure",
+          `the training diverged: loss ${step.loss}, gradient norm ${step.gradientNorm} at step ${step.step}`,
+          "Lower training.learning_rate or training.max_grad_norm",
+        );
+      }
+      state.loss_sum += step.loss;
+      state.loss_count++;
+    }
+    const last = steps.at(-1);
+    if (last) {
+      const { step } = last;
+      options.onProgress?.({ epoch: state.epoch + 1, epochs: training.epochs, step, steps: totalSteps, metrics: last });
+    }
+  };
+  const save = async (kind: string, metrics: Record<string, number | null>) => {
+    const started = performance.now();
+    const info = { step: state.step, epoch: state.epoch, kind, metrics };
+    const checkpoint = await publishCheckpoint(
+      options.checkpoints,
+      checkpointName(state.step),
+      (folder) => writeState(folder, engine, state, options.files),
+      info,
+    );
+    const policy = options.retention;
+    await applyRetention(options.checkpoints, { policy, metric, direction }, options.onWarning);
+    options.onCheckpoint?.(checkpoint, (performance.now() - started) / 1000);
+  };
+  const interrupt = async () => {
+    await drain();
+    await save("interrupted", {});
+    throw new WinnowError(
+      "interrupted",
+      `interrupted after step ${state.step} of ${totalSteps}; the state is saved`,
+      "Continue with `deno task resume`",
+    );
+  };
+  const patience = training.early_stopping;
+  const exhausted = () => patience !== null && state.epochs_since_best >= patience.patience;
+
+  while (state.epoch < training.epochs && state.step < totalSteps && !exhausted()) {
+    const started = performance.now();
+    const groups = epochGroups(state.epoch);
+    while (state.epoch_step < groups.length && state.step < totalSteps) {
+      if (signal.aborted) await interrupt();
+      const group = groups[state.epoch_step]!;
+      if (engine.mustDrain(group.length)) await drain();
+      engine.step(group.map((planned) => materialise(planned, train, evaluation.padId)), {
+        seed,
+        step: state.step + 1,
+        learningRate: learningRateAt(state.step, schedule),
+        draw: state.draw,
+        lambdaClass: evaluation.lambdaClass,
+        lambdaSpan: evaluation.lambdaSpan,
+      });
+      state.step++;
+      state.epoch_step++;
+      state.draw += group.length;
+      if (state.step % training.log_every === 0) await drain();
+      const every = options.retention.save_every_steps;
+      if (every !== null && state.step % every === 0 && state.epoch_step < groups.length && state.step < totalSteps) {
+        await drain();
+        await save("step", {});
+      }
+    }
+    await drain();
+    const { metrics } = await evaluateSplit(engine, options.validation, evaluation);
+    const value = metrics[metric];
+    if (value === undefined) throw new RangeError(`Expected a validation metric named "${metric}"`);
+    const record: EpochRecord = {
+      epoch: state.epoch + 1,
+      step: state.step,
+      train_loss: state.loss_count > 0 ? state.loss_sum / state.loss_count : null,
+      validation: metrics,
+      seconds: (performance.now() - started) / 1000,
+    };
+    const gain = state.best === null ? Infinity : direction === "maximize" ? value - state.best : state.best - value;
+    const improved = gain > (state.best === null ? 0 : patience?.min_delta ?? 0);
+    state.best = improved ? value : state.best;
+    state.epochs_since_best = improved ? 0 : state.epochs_since_best + 1;
+    state.history.push(record);
+    state.epoch++;
+    state.epoch_step = 0;
+    state.loss_sum = 0;
+    state.loss_count = 0;
+    options.onEpoch?.(record);
+    await save("epoch", metrics);
+  }
+
+  const { kept } = await applyRetention(
+    options.checkpoints,
+    { policy: options.retention, metric, direction, finished: true },
+    options.onWarning,
+  );
+  const sign = direction === "maximize" ? 1 : -1;
+  const objective = (record: EpochRecord) => sign * (record.validation[metric] ?? -Infinity * sign);
+  const best = [...state.history].sort((a, b) => objective(b) - objective(a) || a.epoch - b.epoch)[0];
+  const checkpoint = kept.find((one) => one.info.step === best?.step) ?? kept.at(-1);
+  if (!best || !checkpoint) {
+    throw new WinnowError("failure", "the run ended without an epoch", "Raise training.epochs or training.max_steps");
+  }
+  return { history: state.history, best, checkpoint, stoppedEarly: exhausted() };
+}

@@ -1,0 +1,22 @@
+/** `deno task train`: a study, one trial, or the checks only. */
+import { parseTrainOptions, TRAIN_HELP } from "../lib/cli/options.ts";
+import { runCommand } from "../lib/cli/run.ts";
+import { studyProgress } from "../lib/cli/study_progress.ts";
+import { loadConfig } from "../lib/config/compose.ts";
+import { configFor, dryRun, startStudy } from "../lib/study/study.ts";
+import { METRICS } from "../lib/train/metrics.ts";
+
+await runCommand({
+  help: TRAIN_HELP,
+  parse: parseTrainOptions,
+  async main({ config: file, overrides, mode }, { signal, output }) {
+    const config = loadConfig({ file, overrides, knownMetrics: METRICS.map(({ name }) => name) });
+    const hooks = studyProgress(output, config.study.metric);
+    try {
+      if (mode === "dry-run") return await dryRun(config, signal, hooks);
+      return await startStudy(configFor(config, mode), signal, hooks);
+    } finally {
+      hooks.stop();
+    }
+  },
+});
