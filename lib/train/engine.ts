@@ -277,11 +277,11 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
         }));
         const wanted = [arenas.metrics.slice(metricsSlot), ...kept];
         const bytes = wanted.reduce((sum, { size }) => sum + size, 0);
+        if (readback.free < bytes) await collect();
         for (const slice of wanted) {
           if (!readback.enqueue(slice)) throw new RangeError(`Expected the readback to hold ${bytes} bytes`);
         }
         waiting.push(batch);
-        if (readback.free < bytes * 2) await collect();
       }
       await collect();
       return { predictions, criteriaLoss, spanLoss };
