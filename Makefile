@@ -26,7 +26,7 @@ test: ## everything that is checked before a change is taken in
 	@.ci/run
 
 lint: setup ## format, lint and types
-	@deno fmt --check && deno lint && deno check lib scripts tests
+	@deno fmt --check && deno lint && deno check mod.ts lib scripts tests bench
 
 fmt: setup ## formats the sources
 	@deno fmt

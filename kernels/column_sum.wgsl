@@ -1,5 +1,5 @@
 // partial[g, n] = Σ over rows m of chunk g of weight(m) · x[m, n] (· other[m, n] with PRODUCT): the first of the two
-// stages of bias, LayerNorm and token-type gradients; sum_rows.wgsl adds the chunks in their order.
+// stages of bias, LayerNorm and token-type gradients; sum_partials.wgsl adds the chunks in their order.
 // x, other [M, N], partial [ceil(M / CHUNK), N]; T is vec4f when N is a multiple of 4, else f32, and WIDTH = N / lanes(T).
 // With SELECT weight(m) = 1 where selector[m] == dims.selected, else 0; without it 1.
 struct Dims { rows: u32, selected: u32 }
@@ -15,9 +15,11 @@ struct Dims { rows: u32, selected: u32 }
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
-  let column = group.x * 64u + thread;
-  if (column >= ${WIDTH}u) { return; }
-  let first = group.y * ${CHUNK}u;
+  // Threads are numbered over (chunk, column), so that narrow tensors leave none idle.
+  let index = (group.y * 32768u + group.x) * 64u + thread;
+  let column = index % ${WIDTH}u;
+  let first = index / ${WIDTH}u * ${CHUNK}u;
+  if (first >= dims.rows) { return; }
   let last = min(first + ${CHUNK}u, dims.rows);
   var total = $T();
   for (var row = first; row < last; row++) {
@@ -30,5 +32,5 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     total += x[row * ${WIDTH}u + column];
     //#end
   }
-  partial[group.y * ${WIDTH}u + column] = total;
+  partial[index] = total;
 }

@@ -1,12 +1,14 @@
 /**
- * Writes contracts/*.schema.json from the zod schemas: `deno run -A scripts/generate_contracts.ts`. With `--check` it
- * writes nothing and fails if a file is out of step.
+ * `deno task contracts`: writes contracts/*.schema.json from the zod schemas. With `--check` it writes nothing and fails
+ * if a file is out of step.
  */
 import { z } from "zod";
+import { configSchema } from "../lib/config/schema.ts";
 import { evaluationReportSchema, summaryReportSchema } from "../lib/report/schema.ts";
 
 /** Each contract's file in contracts/ and the schema that it is made from. */
 export const contracts: Record<string, z.ZodType> = {
+  "config.schema.json": configSchema.meta({ title: "Winnow configuration" }),
   "evaluation_report.schema.json": evaluationReportSchema,
   "summary_report.schema.json": summaryReportSchema,
 };
@@ -26,7 +28,7 @@ if (import.meta.main) {
       await Deno.writeTextFile(contractFile(name), text);
       console.log(`contracts/${name}`);
     } else if (await Deno.readTextFile(contractFile(name)).catch(() => "") !== text) {
-      console.error(`contracts/${name} is out of step: run \`deno run -A scripts/generate_contracts.ts\``);
+      console.error(`contracts/${name} is out of step: run \`deno task contracts\``);
       Deno.exitCode = 1;
     }
   }

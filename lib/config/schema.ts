@@ -129,8 +129,3 @@ export type Config = z.infer<typeof configSchema>;
 export type Distribution = z.infer<typeof distributionSchema>;
 /** What a hyperparameter can be: what Optuna stores as a categorical choice, and numbers. */
 export type ParamValue = string | number | boolean | null;
-
-/** The JSON Schema (draft 2020-12) of the configuration, as it stands in `contracts/config.schema.json`. */
-export function configContract(): Record<string, unknown> {
-  return { title: "Winnow configuration", ...z.toJSONSchema(configSchema) };
-}

@@ -192,18 +192,19 @@ function tiledDispatch(request: GemmRequest): GemmDispatch | undefined {
 }
 
 /**
- * c [length] = Σ partials [slices, length] over the slices in order, added to c when `accumulate`; `length` a multiple
- * of 4. Bindings `partials` and `c`.
+ * c [first … first + length) = Σ partials [slices, length] over the slices in order, added to c when `accumulate`.
+ * Bindings `partials` and `c`.
  *
- * @throws {RangeError} when `length` is not a multiple of 4
+ * @throws {RangeError} when `first` is no multiple of `length`
  */
-export function sumPartials(slices: number, length: number, accumulate: boolean): GemmStep {
-  if (length % 4 !== 0) throw new RangeError(`Expected length to be a multiple of 4 but found ${length}`);
+export function sumPartials(slices: number, length: number, accumulate: boolean, first = 0): GemmStep {
+  if (first % length !== 0) throw new RangeError(`Expected first to be a multiple of ${length} but found ${first}`);
+  const width = length % 4 === 0 ? 4 : 1;
   return {
     kernel: SUM_PARTIALS,
-    constants: { ACCUMULATE: accumulate ? 1 : 0 },
-    dims: { slices, count: length / 4 },
-    grid: linearGrid(ceilDivide(length / 4, 64)),
+    constants: { T: width === 4 ? "vec4f" : "f32", ACCUMULATE: accumulate ? 1 : 0 },
+    dims: { slices, count: length / width, first: first / width },
+    grid: linearGrid(ceilDivide(length / width, 64)),
   };
 }
 

@@ -1,6 +1,6 @@
 /**
  * Samplers propose a trial's parameters. A strategy is one function behind one interface, so that a model-based one can
- * take the place of these two.
+ * take the place of this one.
  */
 import { randomStream } from "../support/rng.ts";
 import { contains, type Params, type SearchSpace, valueAt } from "./space.ts";
@@ -19,7 +19,7 @@ export interface Sampler {
   suggest(space: SearchSpace, trialNumber: number, history: readonly PastTrial[]): Params;
 }
 
-/** Options that both samplers share. */
+/** Options of a sampler. */
 export interface SamplerOptions {
   seed: number;
   /**
@@ -43,16 +43,6 @@ function build(
     const own = initial[name];
     return [name, trialNumber === 0 && contains(space[name]!, own) ? own : sampled];
   }));
-}
-
-/** Independent uniform draws. Trial n depends on the seed, n and the space alone. */
-export function randomSampler(options: SamplerOptions): Sampler {
-  return {
-    suggest: (space, trialNumber) => {
-      const stream = randomStream(options.seed, "trial", trialNumber);
-      return build(space, trialNumber, options, () => stream.uniform());
-    },
-  };
 }
 
 /** The root above 1 of x^(d+1) = x + 1: the golden ratio for d = 1, and its kin in d dimensions. */

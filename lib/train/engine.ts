@@ -13,7 +13,14 @@ import { elementCount } from "../graph/tensor.ts";
 import { packBatch } from "../model/inputs.ts";
 import type { Batch } from "../data/batches.ts";
 import { inputError, WinnowError } from "../support/errors.ts";
-import { type EnginePlan, METRIC_SLOTS, METRIC_WIDTH, type PlannedGraph, RING_SLOT } from "./engine_plan.ts";
+import {
+  type EnginePlan,
+  evaluationTensors,
+  METRIC_SLOTS,
+  METRIC_WIDTH,
+  type PlannedGraph,
+  RING_SLOT,
+} from "./engine_plan.ts";
 
 /** Scalars of one optimizer step. */
 export interface StepOptions {
@@ -270,8 +277,7 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
           [program(found, `evaluation ${batch.length}`)],
           ring.push(scalars(options, 0, 0, scales)),
         );
-        const { probabilities, evidenceLogits, states } = found.outputs;
-        const kept = [probabilities, evidenceLogits, ...(plan.options.keepStates ? states : [])].map((tensor) => ({
+        const kept = evaluationTensors(found.outputs, plan.options).map((tensor) => ({
           ...resolve(tensor, found.plan, arenas),
           size: elementCount(tensor.shape) * 4,
         }));

@@ -9,7 +9,7 @@ import { createGraph, type Graph, type Target, targetOf } from "../graph/graph.t
 import { clipAndUpdate, type OptimizerOptions } from "../graph/optimizer.ts";
 import { layoutParameters, type ParameterSet } from "../graph/parameters.ts";
 import { type MemoryPlan, planMemory, unionLayout } from "../graph/plan.ts";
-import type { Tensor } from "../graph/tensor.ts";
+import { elementCount, type Tensor } from "../graph/tensor.ts";
 import {
   type DualAgentConfig,
   dualAgentParameters,
@@ -91,6 +91,11 @@ function metricsTensors(g: Graph): { control: Tensor; ring: Tensor } {
 /** The place of the metrics ring in the metrics arena. */
 export const RING_SLOT = metrics.slots[1]!;
 
+/** What one batch of evaluation reads back, in this order. */
+export function evaluationTensors(outputs: EvaluationOutputs, { keepStates = false }: EngineOptions): Tensor[] {
+  return [outputs.probabilities, outputs.evidenceLogits, ...(keepStates ? outputs.states : [])];
+}
+
 /** Plans an engine for a target; `gpu` gives the limits. */
 export function planEngine(
   gpu: Pick<Gpu, "limits" | "preset" | "subgroupSize">,
@@ -120,11 +125,12 @@ export function planEngine(
   const inputTotal = Math.max(
     ...lengths.map((length) => inputBytes({ size: batchSize, length, criteria: model.criteria })),
   );
-  const longest = Math.max(...lengths);
   const readbackBytes = Math.max(
     READBACK_BYTES,
-    batchSize * (longest * 2 + 1) * model.criteria * 4 + 512,
     METRIC_SLOTS * METRIC_WIDTH * 4,
+    ...[...evaluation.values()].map(({ outputs }) =>
+      evaluationTensors(outputs, options).reduce((sum, tensor) => sum + elementCount(tensor.shape) * 4, 256)
+    ),
   );
   const layouts = {
     parameter: parameters.layout,

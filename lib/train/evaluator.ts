@@ -1,8 +1,8 @@
 /** Evaluation of one split: batches through the engine, spans decoded, metrics of both agents. */
-import { lengthBuckets, materialise, planBatches } from "../data/batches.ts";
+import { type Batch, lengthBuckets, materialise, planBatches } from "../data/batches.ts";
 import type { CharacterSpan } from "../data/dataset.ts";
 import type { EncodedExample } from "../data/encoding.ts";
-import type { Engine } from "./engine.ts";
+import type { BatchPrediction, Engine } from "./engine.ts";
 import {
   type CriteriaMetrics,
   criteriaMetrics,
@@ -32,20 +32,23 @@ export interface SplitEvaluation {
   readonly evidence: EvidenceMetrics;
 }
 
-/** Evaluates encoded examples with the engine's present parameters. */
-export async function evaluateSplit(
-  engine: Engine,
+/** The batches of an evaluation, in order; filler rows complete the last of each length. */
+export function evaluationBatches(
   encoded: readonly EncodedExample[],
-  options: EvaluateOptions,
-): Promise<SplitEvaluation> {
-  const { criteria, padId, maxSpanTokens } = options;
+  batchSize: number,
+  { maxLength, padId }: Pick<EvaluateOptions, "maxLength" | "padId">,
+): Batch[] {
+  const plan = planBatches(encoded, { batchSize, buckets: lengthBuckets(maxLength) });
+  return plan.map((planned) => materialise(planned, encoded, padId));
+}
+
+/** Decodes spans and scores predictions, whichever engine made them. */
+export function scorePredictions(
+  encoded: readonly EncodedExample[],
+  predictions: readonly Pick<BatchPrediction, "batch" | "probabilities" | "evidenceLogits">[],
+  { criteria, maxSpanTokens }: Pick<EvaluateOptions, "criteria" | "maxSpanTokens">,
+): Pick<SplitEvaluation, "criteria" | "evidence"> {
   const K = criteria.length;
-  const batchSize = engine.plan.options.batchSize;
-  const plan = planBatches(encoded, { batchSize, buckets: lengthBuckets(options.maxLength) });
-  const { predictions, criteriaLoss, spanLoss } = await engine.evaluate(
-    plan.map((planned) => materialise(planned, encoded, padId)),
-    options,
-  );
   const probabilities = new Float32Array(encoded.length * K);
   const spans: (CharacterSpan | null)[] = new Array(encoded.length * K).fill(null);
   for (const { batch, probabilities: batchProbabilities, evidenceLogits } of predictions) {
@@ -65,11 +68,24 @@ export async function evaluateSplit(
     });
   }
   const labels = Uint8Array.from(encoded.flatMap((example) => [...example.labels]));
-  const criteriaResult = criteriaMetrics({ criteria, probabilities, labels });
-  const evidenceResult = evidenceMetrics(evidencePairs(encoded.map(({ example }) => example), spans));
   return {
-    metrics: { ...flatMetrics(criteriaResult, evidenceResult), validation_loss: criteriaLoss + spanLoss },
-    criteria: criteriaResult,
-    evidence: evidenceResult,
+    criteria: criteriaMetrics({ criteria, probabilities, labels }),
+    evidence: evidenceMetrics(evidencePairs(encoded.map(({ example }) => example), spans)),
+  };
+}
+
+/** Evaluates encoded examples with the engine's present parameters. */
+export async function evaluateSplit(
+  engine: Engine,
+  encoded: readonly EncodedExample[],
+  options: EvaluateOptions,
+): Promise<SplitEvaluation> {
+  const batches = evaluationBatches(encoded, engine.plan.options.batchSize, options);
+  const { predictions, criteriaLoss, spanLoss } = await engine.evaluate(batches, options);
+  const { criteria, evidence } = scorePredictions(encoded, predictions, options);
+  return {
+    metrics: { ...flatMetrics(criteria, evidence), validation_loss: criteriaLoss + spanLoss },
+    criteria,
+    evidence,
   };
 }

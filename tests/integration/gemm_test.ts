@@ -330,5 +330,5 @@ Deno.test("gemmDispatch() and sumPartials() refuse impossible sizes", () => {
     subgroupSize,
   };
   assert.throws(() => gemmDispatch(request), /Expected m to be a positive integer but found 0/);
-  assert.throws(() => sumPartials(2, 9, false), /multiple of 4/);
+  assert.throws(() => sumPartials(2, 9, false, 4), /multiple of 9/);
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { runStudy } from "../../lib/hpo/executor.ts";
-import { randomSampler } from "../../lib/hpo/sampler.ts";
+import { quasiRandomSampler } from "../../lib/hpo/sampler.ts";
 import { createStudy, createTrial, listTrials } from "../../lib/hpo/study_db.ts";
 import { smallSpace, withDatabase } from "../unit/hpo_scenario.ts";
 
@@ -20,7 +20,7 @@ Deno.test("Optuna reads our study as we do, continues it with TPE, and we read i
   await withDatabase(async (db) => {
     const study = createStudy(db, { direction: "maximize", attributes: { config: { seed: 1, name: "é😀" } } });
     const run = {
-      ...{ db, study, space: smallSpace, sampler: randomSampler({ seed: 1 }), nTrials: 6 },
+      ...{ db, study, space: smallSpace, sampler: quasiRandomSampler({ seed: 1 }), nTrials: 6 },
       runTrial: ({ number, report }: { number: number; report: (value: number, epoch: number) => void }) => {
         report(number / 10, 1);
         report([NaN, Infinity, -Infinity][number] ?? number / 9, 2);

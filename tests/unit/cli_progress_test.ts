@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import { completion, createProgress, formatDuration, formatProgress } from "../../lib/cli/progress.ts";
-import { formatTable } from "../../lib/cli/table.ts";
 
 Deno.test("durations, completion and the progress line", () => {
   assert.deepEqual([0, 59.4, 60, 3599, 3600, 93784].map(formatDuration), [
@@ -54,16 +53,4 @@ Deno.test("without a terminal: a line at the start of each trial and one each in
     " 50%  trial 3/4  best value 0.2500  ETA 40s",
     "a line",
   ]);
-});
-
-Deno.test("tables are aligned, numbers to the right, null as a dash", () => {
-  assert.equal(
-    formatTable(["trial", "lr", "F1", "n"], [["a", 3e-4, 0.51239, 3], ["longer", 0.5, null, 12]]),
-    [
-      "trial        lr      F1   n",
-      "------  -------  ------  --",
-      "a       3.00e-4  0.5124   3",
-      "longer   0.5000       -  12",
-    ].join("\n"),
-  );
 });

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { type RunningTrial, runStudy, type StudyEvent, type StudyRun } from "../../lib/hpo/executor.ts";
-import { randomSampler } from "../../lib/hpo/sampler.ts";
+import { quasiRandomSampler } from "../../lib/hpo/sampler.ts";
 import { createStudy, createTrial, type Direction, listTrials, type StudyDatabase } from "../../lib/hpo/study_db.ts";
 import { exitCode, inputError, storageError, WinnowError } from "../../lib/support/errors.ts";
 import { smallSpace, withDatabase } from "./hpo_scenario.ts";
@@ -16,7 +16,7 @@ function search(
     db,
     study: createStudy(db, { direction: options.direction ?? "maximize" }),
     space: smallSpace,
-    sampler: randomSampler({ seed: 1 }),
+    sampler: quasiRandomSampler({ seed: 1 }),
     nTrials: trials.length,
     ran,
     runTrial: (trial) => {
@@ -194,7 +194,7 @@ Deno.test("events tell what happens and how far the search is", async () => {
 Deno.test("a trial that Optuna runs is neither resumed nor counted until it has ended", async () => {
   await withDatabase(async (db) => {
     const run = search(db, [0, 0.1, 0.2]);
-    const foreign = createTrial(db, run.study, smallSpace, randomSampler({ seed: 9 }).suggest(smallSpace, 0, []));
+    const foreign = createTrial(db, run.study, smallSpace, quasiRandomSampler({ seed: 9 }).suggest(smallSpace, 0, []));
     db.connection.exec("DELETE FROM trial_user_attributes");
     await runStudy({ ...run, nTrials: 2 });
     assert.deepEqual(run.ran, ["1", "2"]);

@@ -50,7 +50,7 @@ Deno.test("contracts/ is in step with the schemas", async () => {
   assert.deepEqual(files, Object.keys(contracts).sort());
   for (const [name, schema] of Object.entries(contracts)) {
     const stored = await Deno.readTextFile(contractFile(name));
-    assert.equal(stored, contractText(schema), `run \`deno run -A scripts/generate_contracts.ts\` for ${name}`);
+    assert.equal(stored, contractText(schema), `run \`deno task contracts\` for ${name}`);
   }
 });
 

@@ -1,28 +1,11 @@
 /** Σ over rows in two stages of fixed order: gradients of biases, LayerNorm parameters and token types. */
-import { columnType, type Graph } from "../graph.ts";
+import { sumPartials } from "../../gpu/gemm.ts";
+import { columnType, type Graph, linearGrid } from "../graph.ts";
 import { rowCount, type Tensor, width } from "../tensor.ts";
 import { KERNELS } from "./kernels.ts";
 
 /** Rows one thread adds before the partial sums are combined. */
 const CHUNK = 64;
-
-/** Adds the rows of `partial` [G, N] in their order into a row of `out` [R, N], to what it holds when `accumulate`. */
-export function sumRows(
-  g: Graph,
-  partial: Tensor,
-  count: number,
-  out: Tensor,
-  { accumulate, row = 0 }: { accumulate: boolean; row?: number },
-): void {
-  const { T, WIDTH } = columnType(partial);
-  g.emit({
-    kernel: KERNELS.sumRows,
-    constants: { T, WIDTH, ACCUMULATE: accumulate ? 1 : 0 },
-    bindings: { partial, out },
-    dims: { count, row },
-    grid: [Math.ceil(WIDTH / 64), 1, 1],
-  });
-}
 
 /**
  * out[n] = Σ_m x[m, n], or Σ_m x[m, n] · other[m, n], or only over rows where selector[m] = selected, in which case
@@ -44,9 +27,13 @@ export function columnSum(
     constants: { T, WIDTH, CHUNK, PRODUCT: other ? 1 : 0, SELECT: selector ? 1 : 0 },
     bindings: { x, partial, ...(other ? { other } : {}), ...(selector ? { selector } : {}) },
     dims: { rows, selected },
-    grid: [Math.ceil(WIDTH / 64), chunks, 1],
+    grid: linearGrid((chunks * WIDTH) / 64),
   });
   const out = into ?? g.tensor("column_sum", [width(x)]);
-  sumRows(g, partial, chunks, out, { accumulate: into !== undefined, row: selected });
+  const columns = width(x);
+  g.emit({
+    ...sumPartials(chunks, columns, into !== undefined, selected * columns),
+    bindings: { partials: partial, c: out },
+  });
   return out;
 }

@@ -23,7 +23,6 @@ import rowReduce from "../../../kernels/row_reduce.wgsl" with { type: "text" };
 import softmax from "../../../kernels/softmax.wgsl" with { type: "text" };
 import spanLoss from "../../../kernels/span_loss.wgsl" with { type: "text" };
 import step from "../../../kernels/step.wgsl" with { type: "text" };
-import sumRows from "../../../kernels/sum_rows.wgsl" with { type: "text" };
 import sumSquares from "../../../kernels/sum_squares.wgsl" with { type: "text" };
 
 const includes = {
@@ -56,6 +55,5 @@ export const KERNELS = {
   poolForward: kernel("pool_forward", poolForward),
   softmax: kernel("softmax", softmax),
   spanLoss: kernel("span_loss", spanLoss),
-  sumRows: kernel("sum_rows", sumRows),
   sumSquares: kernel("sum_squares", sumSquares),
 };

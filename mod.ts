@@ -1,0 +1,25 @@
+/**
+ * Winnow as a library: the pieces that the commands are made of.
+ *
+ * @example
+ * ```ts no-eval
+ * import { loadConfig, startStudy } from "./mod.ts";
+ * const config = loadConfig({ file: "configs/quickstart.yaml", overrides: ["study.n_trials=1"] });
+ * const quiet = { say: () => {}, onEvent: () => {}, onProgress: () => {} };
+ * const { best_value } = await startStudy(config, new AbortController().signal, quiet);
+ * ```
+ */
+export { loadConfig, withParams } from "./lib/config/compose.ts";
+export type { Config } from "./lib/config/schema.ts";
+export { type Dataset, loadDataset, REDSM5_CRITERIA } from "./lib/data/dataset.ts";
+export { splitExamples } from "./lib/data/splits.ts";
+export { type Gpu, openGpu } from "./lib/gpu/device.ts";
+export { type DualAgentConfig, dualAgentParameters } from "./lib/model/dual_agent.ts";
+export type { EncoderConfig } from "./lib/model/encoder.ts";
+export { evaluateStudy, resumeStudy, startStudy, type StudyHooks, type StudyResult } from "./lib/study/study.ts";
+export { exitCode, WinnowError } from "./lib/support/errors.ts";
+export { loadTokenizer } from "./lib/text/load_tokenizer.ts";
+export type { Tokenizer } from "./lib/text/tokenizer.ts";
+export { type Engine, openEngine } from "./lib/train/engine.ts";
+export { type EnginePlan, type MemoryForecast, planEngine } from "./lib/train/engine_plan.ts";
+export { openSafetensors, writeSafetensors } from "./lib/weights/safetensors.ts";
