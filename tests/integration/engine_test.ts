@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { openGpu } from "../../lib/gpu/device.ts";
 import { defineKernel } from "../../lib/gpu/kernel.ts";
 import { WinnowError } from "../../lib/support/errors.ts";
-import { METRIC_SLOTS } from "../../lib/train/engine_plan.ts";
+import { METRIC_SLOTS, planEngine } from "../../lib/train/engine_plan.ts";
 import type { Engine } from "../../lib/train/engine.ts";
 import { largestDifference, norm, relativeDifference } from "../support/golden.ts";
 import {
@@ -75,6 +75,26 @@ Deno.test("memory is known before anything is allocated, and grows with the batc
   assert.ok(large.activations > 8 * small.activations);
   assert.equal(large.parameters, small.parameters);
   assert.deepEqual([small.gradients, small.moments], [small.parameters, 2 * small.parameters]);
+});
+
+Deno.test("a model that does not fit is refused while it is planned, with the numbers", () => {
+  const { options } = planSmall(gpu);
+  const planWith = (maxStorageBufferBindingSize: number, maxBufferSize: number) => {
+    const alignments = { minStorageBufferOffsetAlignment: 256, minUniformBufferOffsetAlignment: 256 };
+    const limits = { maxStorageBufferBindingSize, maxBufferSize, ...alignments } as GPUSupportedLimits;
+    return planEngine({ limits, preset: gpu.preset, subgroupSize: gpu.subgroupSize }, options);
+  };
+  assert.ok(planWith(32768, 32768).memory.total > 0);
+  for (
+    const [binding, buffer, message] of [
+      // 64 rows of 96 floats.
+      [24575, 32768, /linear: 24576 bytes are over the adapter's binding limit of 24575/],
+      [32768, 24575, /linear: 24576 bytes are over the adapter's buffer limit of 24575/],
+      [32768, 8191, /parameters: a tensor of 8192 bytes is over the adapter's buffer limit of 8191/],
+    ] as const
+  ) {
+    assert.throws(() => planWith(binding, buffer), { name: "RangeError", message });
+  }
 });
 
 Deno.test("the same seed gives the same bits, with dropout; another seed others", async () => {
@@ -172,6 +192,8 @@ Deno.test("micro-batches of 4 accumulate to the step of one batch of 8", async (
   const whole = await run(8, (batch) => [batch]);
   const parts = await run(4, (batch) => [rowsOf(batch, 0, 4), rowsOf(batch, 4, 8)]);
   const scale = whole.metrics.gradientNorm * 0.1;
+  const summed = norm([...whole.moments.values()].map(norm));
+  assert.ok(Math.abs(summed - scale) <= 1e-5 * scale, `gradient norm ${scale}, summed ${summed}`);
   for (const [name, moment] of whole.moments) {
     const difference = largestDifference(parts.moments.get(name)!, moment);
     assert.ok(difference <= 1e-6 * Math.max(norm(moment), 0.01 * scale), `${name}: ${difference} of ${norm(moment)}`);

@@ -259,3 +259,30 @@ for (const [variant, target] of Object.entries(VARIANTS)) {
     });
   }
 }
+
+for (const [variant, target] of Object.entries(VARIANTS).slice(0, 3)) {
+  Deno.test(`what has no weight in a loss may be NaN (${variant})`, async () => {
+    const logits = Float32Array.of(1, NaN, -2, Infinity, NaN, NaN);
+    const { outputs: bce } = await runGraph(gpu, {
+      inputs: {
+        logits: activation([3, 2], logits),
+        labels: constant([3, 2], Float32Array.of(1, 0, 1, 0, NaN, 1)),
+        weight: constant([3], Float32Array.of(0, 0, 0)),
+      },
+      build: (g, { logits, labels, weight }) => ({ outputs: { ...bceLoss(g, logits, labels, weight) } }),
+    }, target);
+    assert.deepEqual([...bce.items, ...bce.dlogits], new Array(12).fill(0));
+
+    const { outputs: span } = await runGraph(gpu, {
+      inputs: {
+        logits: activation([1, 3, 2], logits),
+        mask: constant([1, 3], Uint32Array.of(1, 1, 0)),
+        start: constant([1, 1], Uint32Array.of(0)),
+        end: constant([1, 1], Uint32Array.of(1)),
+        weight: constant([1, 1], Float32Array.of(0)),
+      },
+      build: (g, { logits, ...rest }) => ({ outputs: { ...spanLoss(g, logits, rest) } }),
+    }, target);
+    assert.deepEqual([...span.items, ...span.dlogits], new Array(8).fill(0));
+  });
+}
