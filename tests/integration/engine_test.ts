@@ -293,6 +293,20 @@ Deno.test("a batch of another shape is refused with both shapes", () =>
     assert.throws(() => engine.step([randomBatch("a", { rows: 3 })], stepOptions(1)), /but found 3 × 8/);
   }));
 
+Deno.test("token ids beyond the vocabulary are refused: they belong to another tokenizer", () =>
+  withEngine({}, async (engine) => {
+    const batch = randomBatch("vocabulary");
+    const message = /Expected token ids below 60 .* but found 60/;
+    const beyond = { ...batch, ids: batch.ids.map((id, i) => i === 3 ? 60 : id) };
+    assert.throws(() => engine.step([beyond], stepOptions(1)), { name: "WinnowError", kind: "input", message });
+    await assert.rejects(engine.evaluate([beyond], stepOptions(1)), { name: "WinnowError", kind: "input", message });
+    const types = batch.types.map((type, i) => i === 3 ? 2 : type);
+    assert.throws(
+      () => engine.gradient({ ...batch, types }, stepOptions(1)),
+      /Expected token types below 2 .* found 2/,
+    );
+  }));
+
 Deno.test("checkpoint tensors are loaded and read back whole, query, key and value apart", () =>
   withEngine({}, async (engine) => {
     const names = engine.tensors("parameter").map(({ name }) => name);

@@ -162,6 +162,10 @@ const CHECKS: Record<string, Check> = {
     op: (g, t) => linear(g, t as { x: Tensor; weight: Tensor; bias: Tensor }),
     outputs: [37, 32],
   },
+  "linear of many tokens, whose weight gradient is summed in slices": {
+    inputs: { x: hidden("x", 1100, 32), weight: weight("weight", 32, 32), bias: weight("bias", 32) },
+    op: (g, t) => linear(g, t as { x: Tensor; weight: Tensor; bias: Tensor }),
+  },
   ...Object.fromEntries(
     [[false, 5, 12, 18], [true, 5, 12, 18], [false, 37, 32, 64], [true, 37, 32, 64]].map((
       [approximate, rows, width, inner],
