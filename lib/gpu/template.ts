@@ -57,9 +57,13 @@ export function evaluate(expression: string, constants: Constants): number {
     const operators = BINARY[level];
     if (!operators) return unary();
     let value = binary(level + 1);
-    for (let operator = operators[tokens[position] ?? ""]; operator; operator = operators[tokens[position] ?? ""]) {
+    for (
+      let token = tokens[position];
+      token !== undefined && Object.hasOwn(operators, token);
+      token = tokens[position]
+    ) {
       position++;
-      value = operator(value, binary(level + 1));
+      value = operators[token]!(value, binary(level + 1));
     }
     return value;
   };

@@ -4,7 +4,7 @@
  * feeds several ops, later gradients are added into the first.
  */
 import type { Graph } from "./graph.ts";
-import { accumulate } from "./ops/elementwise.ts";
+import { copy } from "./ops/elementwise.ts";
 import type { Tensor } from "./tensor.ts";
 
 /**
@@ -37,10 +37,9 @@ export function differentiate(
       } else if (
         present === dy || [...gradients].some(([owner, gradient]) => owner !== input && gradient === present)
       ) {
-        // Two tensors share one gradient (a residual branch and its sum), and the other is still to be read.
-        const sum = make(undefined);
-        accumulate(g, present, sum);
-        gradients.set(input, sum);
+        // Two tensors share one gradient (a residual branch and its sum), and the other is still to be read. Adding to
+        // a copy, not to what the op makes: that may be shared as well, by two inputs of the op.
+        gradients.set(input, make(copy(g, present)));
       } else {
         make(present);
       }

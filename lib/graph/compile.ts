@@ -9,7 +9,13 @@ import type { ArenaName, Tensor, TensorWindow } from "./tensor.ts";
 /** The allocated arenas that a graph's tensors live in. */
 export type Arenas = Readonly<Partial<Record<ArenaName, Arena>>>;
 
-/** The buffer range behind a tensor or a window of one. */
+/** Kernels that work on four columns at a time see an array of vec4. */
+const VECTOR_BYTES = 16;
+
+/**
+ * The buffer range behind a tensor or a window of one, up to a whole vec4: the last of a tensor of 3 elements would
+ * otherwise lie outside the binding. Arenas are laid out in steps of 256 bytes, so this meets no other tensor.
+ */
 export function resolve(bound: Tensor | TensorWindow, plan: MemoryPlan, arenas: Arenas): BufferSlice {
   const tensor = "tensor" in bound ? bound.tensor : bound;
   const slot = tensor.slot ?? plan.slots.get(tensor);
@@ -17,9 +23,9 @@ export function resolve(bound: Tensor | TensorWindow, plan: MemoryPlan, arenas: 
   if (!slot || !arena) {
     throw new TypeError(`Expected tensor "${tensor.name}" to have a place in the ${tensor.arena} arena`);
   }
-  const slice = arena.slice(slot);
-  if (!("tensor" in bound)) return slice;
-  return { buffer: slice.buffer, offset: slice.offset + bound.offset, size: bound.size };
+  const { buffer, offset } = arena.slice(slot);
+  const [start, size] = "tensor" in bound ? [bound.offset, bound.size] : [0, slot.size];
+  return { buffer, offset: offset + start, size: Math.ceil(size / VECTOR_BYTES) * VECTOR_BYTES };
 }
 
 /** Compiles the kernel calls of a graph. */

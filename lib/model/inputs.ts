@@ -4,6 +4,8 @@ import type { Graph } from "../graph/graph.ts";
 import type { Segments } from "../graph/ops/embedding.ts";
 import { elementCount, type Tensor } from "../graph/tensor.ts";
 import type { Batch } from "../data/batches.ts";
+import { inputError } from "../support/errors.ts";
+import type { EncoderConfig } from "./encoder.ts";
 
 /** The shape of a batch: B texts of T tokens with K criteria. */
 export interface BatchShape {
@@ -102,6 +104,31 @@ export function batchTensors(g: Graph, shape: BatchShape): BatchTensors {
     spanWeight: tensor("spanWeight"),
     sampleWeight: tensor("sampleWeight"),
   };
+}
+
+/**
+ * Refuses ids that a table lacks: the kernels would read nothing for them, and nothing would say so.
+ *
+ * @throws {WinnowError} of kind `input`
+ */
+export function checkIds(
+  { ids, types }: Batch,
+  { vocab_size, type_vocab_size }: Pick<EncoderConfig, "vocab_size" | "type_vocab_size">,
+): void {
+  const id = ids.find((id) => id >= vocab_size);
+  if (id !== undefined) {
+    throw inputError(
+      `Expected token ids below ${vocab_size} (vocab_size of the model) but found ${id}`,
+      "Use the tokenizer that belongs to the model",
+    );
+  }
+  const type = types.find((type) => type >= type_vocab_size);
+  if (type !== undefined) {
+    throw inputError(
+      `Expected token types below ${type_vocab_size} (type_vocab_size of the model) but found ${type}`,
+      "Use the tokenizer that belongs to the model",
+    );
+  }
 }
 
 /** Sorts the chosen tokens by key, stable, and writes their order and runs; see `embedding_backward.wgsl`. */

@@ -10,7 +10,7 @@ import { compile, resolve } from "../graph/compile.ts";
 import { momentSlot } from "../graph/optimizer.ts";
 import type { ParameterSpec } from "../graph/parameters.ts";
 import { elementCount } from "../graph/tensor.ts";
-import { packBatch } from "../model/inputs.ts";
+import { checkIds, packBatch } from "../model/inputs.ts";
 import type { Batch } from "../data/batches.ts";
 import { inputError, WinnowError } from "../support/errors.ts";
 import {
@@ -171,6 +171,7 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
           `${batch.size} × ${batch.length}`,
       );
     }
+    checkIds(batch, plan.options.model.encoder);
     return found;
   };
   const upload = (batch: Batch) => gpu.device.queue.writeBuffer(arenas.input.buffers[0]!, 0, packBatch(batch, padId));
@@ -198,10 +199,11 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
   });
   const micro = (batches: readonly Batch[], options: StepOptions, update: boolean) => {
     const scales = lossScales(batches, options);
+    const graphs = batches.map((batch) => planned(plan.training, batch));
     const slots = batches.map((batch, i) => {
       const slot = takeSlot();
       upload(batch);
-      const sequence = [program(planned(plan.training, batch), `training ${batch.length}`)];
+      const sequence = [program(graphs[i]!, `training ${batch.length}`)];
       if (update && i === batches.length - 1) sequence.push(program(plan.optimizer, "optimizer"));
       run(sequence, ring.push(scalars(options, slot, options.draw + i, scales)));
       return slot;
@@ -283,11 +285,11 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
         }));
         const wanted = [arenas.metrics.slice(metricsSlot), ...kept];
         const bytes = wanted.reduce((sum, { size }) => sum + size, 0);
+        if (readback.free < bytes) await collect();
         for (const slice of wanted) {
           if (!readback.enqueue(slice)) throw new RangeError(`Expected the readback to hold ${bytes} bytes`);
         }
         waiting.push(batch);
-        if (readback.free < bytes * 2) await collect();
       }
       await collect();
       return { predictions, criteriaLoss, spanLoss };

@@ -96,7 +96,23 @@ export function evaluationTensors(outputs: EvaluationOutputs, { keepStates = fal
   return [outputs.probabilities, outputs.evidenceLogits, ...(keepStates ? outputs.states : [])];
 }
 
-/** Plans an engine for a target; `gpu` gives the limits. */
+/** Refuses tensors that are bound whole and over the adapter's limit: recording would find them only in training. */
+function checkBindings(graphs: readonly PlannedGraph[], limit: number): void {
+  for (const { graph } of graphs) {
+    for (const bound of graph.calls.flatMap(({ bindings }) => Object.values(bindings))) {
+      const [name, bytes] = "tensor" in bound ? [bound.tensor.name, bound.size] : [bound.name, bound.bytes];
+      if (bytes > limit) {
+        throw new RangeError(`${name}: ${bytes} bytes are over the adapter's binding limit of ${limit}`);
+      }
+    }
+  }
+}
+
+/**
+ * Plans an engine for a target; `gpu` gives the limits.
+ *
+ * @throws {RangeError} when a tensor is larger than a buffer or a binding of the adapter may be
+ */
 export function planEngine(
   gpu: Pick<Gpu, "limits" | "preset" | "subgroupSize">,
   options: EngineOptions,
@@ -122,6 +138,7 @@ export function planEngine(
   const optimizer = { graph: update, plan: planMemory(update) };
 
   const graphs = [...training.values(), ...evaluation.values(), optimizer];
+  checkBindings(graphs, gpu.limits.maxStorageBufferBindingSize);
   const inputTotal = Math.max(
     ...lengths.map((length) => inputBytes({ size: batchSize, length, criteria: model.criteria })),
   );

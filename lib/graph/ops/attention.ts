@@ -2,7 +2,7 @@
 import type { Constants } from "../../gpu/template.ts";
 import { defineOp, type Graph, linearGrid } from "../graph.ts";
 import { type Tensor, width } from "../tensor.ts";
-import { dropoutDims, type DropoutSite, dropoutSite } from "./elementwise.ts";
+import { accumulate, dropoutDims, type DropoutSite, dropoutSite } from "./elementwise.ts";
 import { KERNELS } from "./kernels.ts";
 
 interface Attributes {
@@ -51,7 +51,7 @@ const attentionOp = defineOp<{ qkv: Tensor }, Attributes, Saved>("attention", {
     return { output: out, saved: { out, lse } };
   },
   backward: (g, { qkv }, dout, { out, lse }, attributes) => ({
-    qkv: () => {
+    qkv: (into) => {
       const { constants, dims, grid, batch, length } = specialisation(g, qkv, attributes);
       const { mask, limits, heads } = attributes;
       const dqkv = g.tensor("attention_dqkv", qkv.shape);
@@ -70,7 +70,8 @@ const attentionOp = defineOp<{ qkv: Tensor }, Attributes, Saved>("attention", {
         dims,
         grid,
       });
-      return dqkv;
+      if (into) accumulate(g, dqkv, into);
+      return into ?? dqkv;
     },
   }),
 });

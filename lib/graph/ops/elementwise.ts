@@ -51,6 +51,11 @@ function run(
   return y;
 }
 
+/** y = x, in memory of its own. */
+export function copy(g: Graph, x: Tensor): Tensor {
+  return run(g, "copy", x);
+}
+
 /** into += x. */
 export function accumulate(g: Graph, x: Tensor, into: Tensor): void {
   run(g, "copy", x, { into });
