@@ -10,6 +10,7 @@ import { layerNorm } from "../graph/ops/layer_norm.ts";
 import { feedForward, linear } from "../graph/ops/linear.ts";
 import type { ParameterSpec } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import { inputError } from "../support/errors.ts";
 
 /** Architecture of an encoder, with the names of Hugging Face's `config.json`. */
 export interface EncoderConfig {
@@ -21,7 +22,7 @@ export interface EncoderConfig {
   readonly max_position_embeddings: number;
   readonly type_vocab_size: number;
   readonly layer_norm_eps: number;
-  /** `gelu` by erf; `gelu_new`, `gelu_pytorch_tanh` and `gelu_tanh` by tanh. */
+  /** Which form of GELU; see `checkEncoder`. */
   readonly hidden_act: string;
   readonly hidden_dropout_prob: number;
   readonly attention_probs_dropout_prob: number;
@@ -39,6 +40,37 @@ export interface EncoderInputs {
   readonly limits: Tensor;
   readonly wordSegments: Segments;
   readonly positionSegments: Segments;
+}
+
+/** GELU by erf, and its tanh form under the names that Hugging Face has for it. */
+const ACTIVATIONS: Readonly<Record<string, "erf" | "tanh">> = {
+  gelu: "erf",
+  gelu_python: "erf",
+  gelu_new: "tanh",
+  gelu_fast: "tanh",
+  gelu_pytorch_tanh: "tanh",
+};
+
+/**
+ * Refuses what there is no kernel for.
+ *
+ * @throws an input error that names the model, the key and what is supported
+ */
+export function checkEncoder(config: EncoderConfig, model: string): void {
+  const { hidden_size, num_attention_heads, hidden_act } = config;
+  const headSize = hidden_size / num_attention_heads;
+  if (headSize % 4 !== 0) {
+    throw inputError(
+      `${model}: hidden_size ${hidden_size} over num_attention_heads ${num_attention_heads} gives heads of ${headSize}`,
+      "Choose a model whose heads are a multiple of 4 wide",
+    );
+  }
+  if (!Object.hasOwn(ACTIVATIONS, hidden_act)) {
+    throw inputError(
+      `${model}: hidden_act is ${hidden_act}`,
+      `Choose a model with one of the activations ${Object.keys(ACTIVATIONS).join(", ")}`,
+    );
+  }
 }
 
 const weight = (name: string, shape: readonly number[], parts?: readonly string[]): ParameterSpec => ({
@@ -105,7 +137,7 @@ export function encoder(
 ): Tensor[] {
   const { hidden_dropout_prob, attention_probs_dropout_prob, layer_norm_eps: epsilon } = config;
   const { mask, limits } = inputs;
-  const approximate = config.hidden_act !== "gelu";
+  const approximate = ACTIVATIONS[config.hidden_act] === "tanh";
   const affine = (name: string) => ({ weight: parameter(`${name}.weight`), bias: parameter(`${name}.bias`) });
   const gain = (name: string) => ({ gamma: parameter(`${name}.weight`), beta: parameter(`${name}.bias`) });
 
