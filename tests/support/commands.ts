@@ -113,11 +113,13 @@ export async function withFolder<T>(body: (folder: string) => Promise<T>): Promi
   }
 }
 
-/** Settings of a model and a sample so small that an epoch takes a tenth of a second; dropout stays on. */
+/** Settings of a model and a sample so small that an epoch takes a tenth of a second, with dropout on. */
 export const TINY: readonly string[] = [
   "model.encoder.hidden_size=32",
   "model.encoder.num_hidden_layers=1",
   "model.encoder.intermediate_size=64",
+  "model.hidden_dropout=0.1",
+  "model.attention_dropout=0.1",
   "data.synthetic.posts=60",
   "data.max_length=48",
   "training.epochs=2",
