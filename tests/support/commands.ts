@@ -58,6 +58,9 @@ export function startCommand(task: Task, args: readonly string[], env: Record<st
   );
 }
 
+/** Commands under way: what a failed test leaves is ended with its folder. */
+const alive = new Set<Running>();
+
 /** Follows a process that was started with stdout and stderr piped. */
 export function follow(child: Deno.ChildProcess): Running {
   const done = child.output().then(({ code, stdout, stderr }) => ({
@@ -65,7 +68,7 @@ export function follow(child: Deno.ChildProcess): Running {
     stdout: new TextDecoder().decode(stdout),
     stderr: new TextDecoder().decode(stderr),
   }));
-  return {
+  const running: Running = {
     child,
     done,
     async until(what, condition) {
@@ -77,6 +80,9 @@ export function follow(child: Deno.ChildProcess): Running {
       }
     },
   };
+  alive.add(running);
+  done.finally(() => alive.delete(running));
+  return running;
 }
 
 /** Runs a task's command to its end. */
@@ -103,12 +109,16 @@ export function resultOf<T = StudyOutput>({ code, stdout, stderr }: Finished): T
   return JSON.parse(stdout);
 }
 
-/** Runs `body` with a new folder that is removed afterwards. */
+/** Runs `body` with a new folder that is removed afterwards, once no command is left that writes there. */
 export async function withFolder<T>(body: (folder: string) => Promise<T>): Promise<T> {
   const folder = await Deno.makeTempDir({ prefix: "winnow-test-" });
   try {
     return await body(folder);
   } finally {
+    for (const { child, done } of alive) {
+      child.kill("SIGKILL");
+      await done;
+    }
     await Deno.remove(folder, { recursive: true });
   }
 }
@@ -127,6 +137,7 @@ export const TINY: readonly string[] = [
 
 /** An event of training.jsonl. */
 export interface LoggedEvent {
+  time: string;
   level: string;
   trial: string;
   step?: number;
@@ -135,9 +146,9 @@ export interface LoggedEvent {
   context: Record<string, any>;
 }
 
-/** All events of all trials in an experiments folder; none while there is no folder yet. */
+/** All events of all trials in an experiments folder by time; none while there is no folder yet. */
 export function loggedEvents(experiments: string): LoggedEvent[] {
-  return trialFolders(experiments).flatMap((folder) => {
+  const events = trialFolders(experiments).flatMap((folder) => {
     try {
       return readJsonLines(join(folder, "logs", "training.jsonl")) as LoggedEvent[];
     } catch (error) {
@@ -145,6 +156,7 @@ export function loggedEvents(experiments: string): LoggedEvent[] {
       throw error;
     }
   });
+  return events.sort((a, b) => a.time < b.time ? -1 : a.time > b.time ? 1 : 0);
 }
 
 /** The folders trial_* of an experiments folder. */
