@@ -5,9 +5,9 @@ import { checkSpace } from "../hpo/space.ts";
 import { ensureWritable } from "../storage/disk.ts";
 import { formatBytes } from "../storage/free_space.ts";
 import { openDataset, SPLITS } from "./data_source.ts";
-import { checkWeights, openModel } from "./model_source.ts";
+import { checkLength, modelKey, openModel } from "./model_source.ts";
 import { describePreflight, type Preflight, preflight } from "./preflight.ts";
-import { encodedAt, engineOptions, type StudyContext } from "./trial.ts";
+import { encodedSplits, engineOptions, type StudyContext } from "./trial.ts";
 
 /**
  * Opens data, model and adapter of a configuration.
@@ -21,22 +21,23 @@ export async function openContext(config: Config, studyId: string, signal: Abort
   const data = await openDataset(config);
   signal.throwIfAborted();
   const model = await openModel(config, data.splits.train);
-  checkWeights(model);
+  checkLength(config, model);
   const gpu: Gpu = await openGpu(config.gpu.preset);
-  return { config, studyId, gpu, data, model, encoded: new Map(), signal };
+  const cache = { models: new Map([[modelKey(config), model]]), encoded: new Map() };
+  return { config, studyId, gpu, data, model, signal, cache };
 }
 
 /** Runs the preflight of the configuration's own values. */
 export function contextPreflight(context: StudyContext): Promise<Preflight> {
-  return preflight(context.config, context.gpu, engineOptions(context, context.config));
+  return preflight(context.config, context.gpu, engineOptions(context));
 }
 
 /** What was opened, in a few lines for people. */
 export function describeContext(context: StudyContext, found: Preflight): string {
-  const { config, gpu, data, model } = context;
+  const { gpu, data, model } = context;
   const { counts } = data.dataset;
   const { alignment } = counts;
-  const encoded = encodedAt(context, config.data.max_length);
+  const encoded = encodedSplits(context);
   const truncated = SPLITS.reduce((sum, split) => sum + encoded.counts[split].truncatedPosts, 0);
   const posts = SPLITS.map((split) => `${data.splits[split].length} ${split}`).join(", ");
   const lost = alignment.not_found > 0 ? `, ${alignment.not_found} not found in their post` : "";

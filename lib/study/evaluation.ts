@@ -1,6 +1,5 @@
 /** The test split, looked at once per study: the best trial's checkpoints, and the majority baseline beside them. */
 import { join } from "node:path";
-import { withParams } from "../config/compose.ts";
 import type { TrialSummary } from "../hpo/executor.ts";
 import { type Checkpoint, listCheckpoints, verifyCheckpoint } from "../storage/checkpoint.ts";
 import { checkpointsFolder } from "../storage/layout.ts";
@@ -10,7 +9,14 @@ import { planEngine } from "../train/engine_plan.ts";
 import { evaluateSplit } from "../train/evaluator.ts";
 import { flatMetrics, majorityBaseline, wholeTextBaseline } from "../train/metrics.ts";
 import { checkSignature, loadArrays, readState } from "../train/state.ts";
-import { encodedAt, engineOptions, evaluateOptions, signatureOf, type StudyContext } from "./trial.ts";
+import {
+  encodedSplits,
+  engineOptions,
+  evaluateOptions,
+  signatureOf,
+  type StudyContext,
+  trialContext,
+} from "./trial.ts";
 
 /** A checkpoint with its test metrics. */
 export interface TestedCheckpoint {
@@ -37,25 +43,26 @@ export function baselineMetrics({ data }: StudyContext): Record<string, number> 
  *
  * @throws an input error when the trial has no checkpoint, a storage error when it is damaged
  */
-export async function evaluateTrial(context: StudyContext, trial: TrialSummary): Promise<TestedCheckpoint[]> {
-  const config = withParams(context.config, trial.params);
-  const { experiments } = config.paths;
+export async function evaluateTrial(study: StudyContext, trial: TrialSummary): Promise<TestedCheckpoint[]> {
   if (trial.checkpoint === null) {
-    throw inputError(`trial ${trial.trial_id} has no checkpoint`, "Evaluate a completed trial");
+    throw inputError(`trial ${trial.trial_id} has no checkpoint: it is ${trial.state}`, "Evaluate a COMPLETE trial");
   }
+  const context = await trialContext(study, trial.params);
+  const { config } = context;
+  const { experiments } = config.paths;
   const best = await verifyCheckpoint(join(experiments, trial.checkpoint));
   const value = best.info.metrics[config.study.metric];
   const others = (await listCheckpoints(checkpointsFolder(experiments, trial.trial_id)))
     .filter((one) => one.name !== best.name && value !== undefined && one.info.metrics[config.study.metric] === value);
-  const engine = await openEngine(context.gpu, planEngine(context.gpu, engineOptions(context, config)));
+  const engine = await openEngine(context.gpu, planEngine(context.gpu, engineOptions(context)));
   try {
     const tested: TestedCheckpoint[] = [];
     for (const checkpoint of [best, ...others]) {
       const state = await readState(checkpoint);
-      checkSignature(state.signature, signatureOf(context, config), `Checkpoint ${checkpoint.folder}`);
+      checkSignature(state.signature, signatureOf(context), `Checkpoint ${checkpoint.folder}`);
       loadArrays(checkpoint.folder, engine, { moments: false });
-      const { test } = encodedAt(context, config.data.max_length).splits;
-      const { metrics } = await evaluateSplit(engine, test, evaluateOptions(context, config));
+      const { test } = encodedSplits(context).splits;
+      const { metrics } = await evaluateSplit(engine, test, evaluateOptions(context));
       tested.push({ checkpoint, test: testMetrics(metrics) });
     }
     return tested;

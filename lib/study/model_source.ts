@@ -30,21 +30,32 @@ export interface ModelSource {
 /** Standard deviation of new weights, as `initializer_range` of BERT. */
 const INITIALIZER_RANGE = 0.02;
 
+/** What names a model: configurations with one key have one model. */
+export function modelKey({ model: { id, revision, encoder } }: Config): string {
+  return JSON.stringify([id, revision, encoder]);
+}
+
 /**
  * Finds the model that the configuration names; a random one gets a vocabulary built from the training split.
  *
- * @throws an input error when it does not exist, is of another family, or does not fit `data.max_length`
+ * @throws an input error when it does not exist, is of another family, or its files do not go together
  */
 export async function openModel(config: Config, train: readonly Example[]): Promise<ModelSource> {
-  const source = config.model.id === "random" ? randomModel(config, train) : await pretrainedModel(config);
-  const { max_position_embeddings } = source.encoder;
+  if (config.model.id === "random") return randomModel(config, train);
+  const source = await pretrainedModel(config);
+  checkWeights(source);
+  return source;
+}
+
+/** Checks that a model has as many positions as texts may have tokens. @throws an input error */
+export function checkLength(config: Config, { id, encoder }: ModelSource): void {
+  const { max_position_embeddings } = encoder;
   if (config.data.max_length > max_position_embeddings) {
     throw inputError(
-      `data.max_length is ${config.data.max_length} but ${source.id} has ${max_position_embeddings} positions`,
+      `data.max_length is ${config.data.max_length} but ${id} has ${max_position_embeddings} positions`,
       `Set data.max_length to at most ${max_position_embeddings}`,
     );
   }
-  return source;
 }
 
 function randomModel(config: Config, train: readonly Example[]): ModelSource {
@@ -102,7 +113,7 @@ export function agentConfig(config: Config, source: ModelSource, criteria: numbe
 }
 
 /** Checks that pretrained weights have every tensor of the architecture in its shape, before memory is allocated. */
-export function checkWeights(source: ModelSource): void {
+function checkWeights(source: ModelSource): void {
   if (source.folder === undefined) return;
   using file = openSafetensorsFolder(source.folder);
   const names = resolveBertNames(file.tensors.keys());

@@ -6,31 +6,45 @@ import type { Config } from "../config/schema.ts";
 import { lengthBuckets } from "../data/batches.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { RunningTrial, TrialResult } from "../hpo/executor.ts";
+import type { Params } from "../hpo/space.ts";
 import { writeEvaluationReport } from "../report/report_file.ts";
 import { makeFolder, writeFileAtomic } from "../storage/atomic_file.ts";
 import { type Checkpoint, cleanPartials } from "../storage/checkpoint.ts";
 import { checkpointsFolder, trialFolder } from "../storage/layout.ts";
 import type { Logger } from "../support/logging.ts";
 import { VERSION } from "../support/version.ts";
+import type { Tokenizer } from "../text/tokenizer.ts";
 import { type Engine, openEngine } from "../train/engine.ts";
 import type { EngineOptions } from "../train/engine_plan.ts";
 import type { EvaluateOptions } from "../train/evaluator.ts";
 import { type EpochRecord, type ModelFiles, type Signature, WEIGHTS_FILE } from "../train/state.ts";
 import { fit, type TrainingProgress } from "../train/trainer.ts";
 import { type EncodedSplits, encodeSplits, type SplitDataset } from "./data_source.ts";
-import { agentConfig, initialiseParameters, type ModelSource } from "./model_source.ts";
+import {
+  agentConfig,
+  checkLength,
+  initialiseParameters,
+  modelKey,
+  type ModelSource,
+  openModel,
+} from "./model_source.ts";
 import { preflight } from "./preflight.ts";
 
-/** What all trials of a study share. */
+/** What a study stands on: its configuration, or in `trialContext` a trial's, with the model that it names. */
 export interface StudyContext {
   readonly config: Config;
   readonly studyId: string;
   readonly gpu: Gpu;
   readonly data: SplitDataset;
   readonly model: ModelSource;
-  /** Encoded splits by `data.max_length`. */
-  readonly encoded: Map<number, EncodedSplits>;
   readonly signal: AbortSignal;
+  /** What the trials of a study share once it is made. */
+  readonly cache: {
+    /** Models by `modelKey`. */
+    readonly models: Map<string, ModelSource>;
+    /** Encoded splits by tokenizer and `data.max_length`. */
+    readonly encoded: Map<Tokenizer, Map<number, EncodedSplits>>;
+  };
 }
 
 /** What a trial tells while it runs. */
@@ -39,18 +53,35 @@ export interface TrialEvents {
   onEpoch(record: EpochRecord): void;
 }
 
-/** The splits at a length, tokenised once per study. */
-export function encodedAt(context: StudyContext, maxLength: number): EncodedSplits {
-  let found = context.encoded.get(maxLength);
-  if (!found) {
-    found = encodeSplits(context.data, context.model.tokenizer, maxLength);
-    context.encoded.set(maxLength, found);
-  }
-  return found;
+/**
+ * The study's context with a trial's parameters in its configuration, and the model that they ask for: a search may
+ * vary the model too.
+ *
+ * @throws an input error when the parameters, or they and the model, do not go together
+ */
+export async function trialContext(study: StudyContext, params: Params): Promise<StudyContext> {
+  const config = withParams(study.config, params);
+  const key = modelKey(config);
+  const model = study.cache.models.get(key) ?? await openModel(config, study.data.splits.train);
+  study.cache.models.set(key, model);
+  checkLength(config, model);
+  return { ...study, config, model };
 }
 
-/** The engine that a trial's configuration asks for. */
-export function engineOptions(context: StudyContext, config: Config): EngineOptions {
+/** The splits at the configuration's length, tokenised once per study. */
+export function encodedSplits({ config, data, model, cache }: StudyContext): EncodedSplits {
+  const { tokenizer } = model;
+  const byLength = cache.encoded.get(tokenizer) ?? new Map<number, EncodedSplits>();
+  cache.encoded.set(tokenizer, byLength);
+  const { max_length } = config.data;
+  const encoded = byLength.get(max_length) ?? encodeSplits(data, tokenizer, max_length);
+  byLength.set(max_length, encoded);
+  return encoded;
+}
+
+/** The engine that the configuration asks for. */
+export function engineOptions(context: StudyContext): EngineOptions {
+  const { config } = context;
   const { training, data } = config;
   return {
     model: agentConfig(config, context.model, context.data.dataset.criteria.length),
@@ -66,8 +97,9 @@ export function engineOptions(context: StudyContext, config: Config): EngineOpti
   };
 }
 
-/** How a trial's configuration is evaluated. */
-export function evaluateOptions(context: StudyContext, config: Config): EvaluateOptions {
+/** How the configuration is evaluated. */
+export function evaluateOptions(context: StudyContext): EvaluateOptions {
+  const { config } = context;
   return {
     criteria: context.data.dataset.criteria,
     maxLength: config.data.max_length,
@@ -79,7 +111,8 @@ export function evaluateOptions(context: StudyContext, config: Config): Evaluate
 }
 
 /** What must agree between a checkpoint and the configuration that loads it. */
-export function signatureOf(context: StudyContext, config: Config): Signature {
+export function signatureOf(context: StudyContext): Signature {
+  const { config } = context;
   const { encoder, criteria, pooling } = agentConfig(config, context.model, context.data.dataset.criteria.length);
   return {
     model: context.model.id,
@@ -99,7 +132,8 @@ export function signatureOf(context: StudyContext, config: Config): Signature {
 }
 
 /** The files beside the weights of a checkpoint. */
-function modelFiles(context: StudyContext, config: Config): ModelFiles {
+function modelFiles(context: StudyContext): ModelFiles {
+  const { config } = context;
   const { encoder } = agentConfig(config, context.model, context.data.dataset.criteria.length);
   return {
     config: {
@@ -158,13 +192,14 @@ export const experimentsFolder = (config: Config): string => resolve(config.path
  * @throws what training, storage or the signal throw; the executor records it
  */
 export async function runTrial(
-  context: StudyContext,
+  study: StudyContext,
   trial: RunningTrial,
   events: TrialEvents,
   log: Logger,
 ): Promise<TrialResult> {
   const started = performance.now();
-  const config = withParams(context.config, trial.params);
+  const context = await trialContext(study, trial.params);
+  const { config } = context;
   const { metric, direction } = config.study;
   const experiments = config.paths.experiments;
   const folder = trialFolder(experiments, trial.id);
@@ -175,8 +210,8 @@ export async function runTrial(
   await makeFolder(checkpoints);
   await cleanPartials(checkpoints);
 
-  const { splits } = encodedAt(context, config.data.max_length);
-  const { plan, memory } = await preflight(config, context.gpu, engineOptions(context, config));
+  const { splits } = encodedSplits(context);
+  const { plan, memory } = await preflight(config, context.gpu, engineOptions(context));
   log.info("trial started", {
     resume: trial.resume,
     params: trial.params,
@@ -192,12 +227,12 @@ export async function runTrial(
       train: splits.train,
       validation: splits.validation,
       training: config.training,
-      evaluation: evaluateOptions(context, config),
+      evaluation: evaluateOptions(context),
       seed: config.seed,
       metric,
       direction,
-      signature: signatureOf(context, config),
-      files: modelFiles(context, config),
+      signature: signatureOf(context),
+      files: modelFiles(context),
       checkpoints,
       retention: config.retention,
       resume: trial.resume,

@@ -89,12 +89,29 @@ function stepGroups(plan: readonly PlannedBatch[], size: number): PlannedBatch[]
 /** The name of the checkpoint of an optimizer step. */
 const checkpointName = (step: number) => `step_${String(step).padStart(8, "0")}`;
 
-async function restore(options: FitOptions): Promise<TrainerState | undefined> {
+/**
+ * The state of the newest checkpoint that training can go on from, its arrays loaded; or that of a run which `isOver`,
+ * whose optimizer state is gone and not needed any more.
+ */
+async function restore(
+  options: FitOptions,
+  isOver: (state: TrainerState) => boolean,
+): Promise<TrainerState | undefined> {
   const { engine, checkpoints, signature, onWarning = () => {} } = options;
-  const checkpoint = await latestValid(checkpoints, { resumable: true, onWarning });
+  const read = async (checkpoint: Checkpoint) => {
+    const state = await readState(checkpoint);
+    checkSignature(state.signature, signature, `Checkpoint ${checkpoint.folder}`);
+    return state;
+  };
+  const newest = await latestValid(checkpoints, { onWarning });
+  if (!newest) return undefined;
+  if (!newest.resumable) {
+    const state = await read(newest);
+    if (isOver(state)) return state;
+  }
+  const checkpoint = newest.resumable ? newest : await latestValid(checkpoints, { resumable: true, onWarning });
   if (!checkpoint) return undefined;
-  const state = await readState(checkpoint);
-  checkSignature(state.signature, signature, `Checkpoint ${checkpoint.folder}`);
+  const state = await read(checkpoint);
   loadArrays(checkpoint.folder, engine, { moments: true });
   return state;
 }
@@ -121,9 +138,17 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     totalSteps,
   };
 
-  const restored = options.resume ? await restore(options) : undefined;
+  const patience = training.early_stopping;
+  const exhausted = ({ epochs_since_best }: TrainerState) =>
+    patience !== null && epochs_since_best >= patience.patience;
+  const isOver = (state: TrainerState) =>
+    state.epoch >= training.epochs || state.step >= totalSteps || exhausted(state);
+
+  const restored = options.resume ? await restore(options, isOver) : undefined;
   if (!restored) options.initialise();
   const state = restored ?? initialState(seed, options.signature);
+  /** The step of the last checkpoint that can be resumed. */
+  let savedStep = restored?.step;
 
   const drain = async () => {
     const steps = await engine.drain();
@@ -153,23 +178,23 @@ export async function fit(options: FitOptions): Promise<FitResult> {
       (folder) => writeState(folder, engine, state, options.files),
       info,
     );
+    savedStep = state.step;
     const policy = options.retention;
     await applyRetention(options.checkpoints, { policy, metric, direction }, options.onWarning);
     options.onCheckpoint?.(checkpoint, (performance.now() - started) / 1000);
   };
   const interrupt = async () => {
     await drain();
-    await save("interrupted", {});
+    // A checkpoint of this step would be replaced, and with it an epoch's metrics.
+    if (savedStep !== state.step) await save("interrupted", {});
     throw new WinnowError(
       "interrupted",
       `interrupted after step ${state.step} of ${totalSteps}; the state is saved`,
       "Continue with `deno task resume`",
     );
   };
-  const patience = training.early_stopping;
-  const exhausted = () => patience !== null && state.epochs_since_best >= patience.patience;
 
-  while (state.epoch < training.epochs && state.step < totalSteps && !exhausted()) {
+  while (!isOver(state)) {
     const started = performance.now();
     const groups = epochGroups(state.epoch);
     while (state.epoch_step < groups.length && state.step < totalSteps) {
@@ -230,5 +255,5 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   if (!best || !checkpoint) {
     throw new WinnowError("failure", "the run ended without an epoch", "Raise training.epochs or training.max_steps");
   }
-  return { history: state.history, best, checkpoint, stoppedEarly: exhausted() };
+  return { history: state.history, best, checkpoint, stoppedEarly: exhausted(state) };
 }
