@@ -8,7 +8,7 @@ import { type Batch, lengthBuckets, materialise, planBatches } from "../lib/data
 import type { Gpu } from "../lib/gpu/device.ts";
 import { openDataset } from "../lib/study/data_source.ts";
 import { initialiseParameters, openModel } from "../lib/study/model_source.ts";
-import { encodedAt, engineOptions, evaluateOptions, type StudyContext } from "../lib/study/trial.ts";
+import { encodedSplits, engineOptions, evaluateOptions, type StudyContext } from "../lib/study/trial.ts";
 import { openEngine } from "../lib/train/engine.ts";
 import { planEngine } from "../lib/train/engine_plan.ts";
 import { evaluationBatches, scorePredictions } from "../lib/train/evaluator.ts";
@@ -74,11 +74,11 @@ export async function compareRecipe(
     gpu,
     data,
     model,
-    encoded: new Map(),
     signal: new AbortController().signal,
+    cache: { models: new Map(), encoded: new Map() },
   };
-  const { splits } = encodedAt(context, config.data.max_length);
-  const options = evaluateOptions(context, config);
+  const { splits } = encodedSplits(context);
+  const options = evaluateOptions(context);
   const { training, seed } = config;
   const epochs = Array.from({ length: training.epochs }, (_, epoch) =>
     planBatches(splits.train, {
@@ -108,7 +108,7 @@ export async function compareRecipe(
     await writeSafetensors(join(folder, numbered("test", i)), batchTensors(batch));
   }
 
-  const engine = await openEngine(gpu, planEngine(gpu, engineOptions(context, config)));
+  const engine = await openEngine(gpu, planEngine(gpu, engineOptions(context)));
   initialiseParameters(engine, model, seed);
   const first = engine.tensors("parameter");
   const isHead = (name: string) => name.startsWith("criteria_head") || name.startsWith("evidence_head");

@@ -2,7 +2,7 @@
 import type { Config } from "../config/schema.ts";
 import type { Example } from "../data/dataset.ts";
 import type { DualAgentConfig } from "../model/dual_agent.ts";
-import { type EncoderConfig, encoderParameters } from "../model/encoder.ts";
+import { checkEncoder, type EncoderConfig, encoderParameters } from "../model/encoder.ts";
 import { elementCount } from "../graph/tensor.ts";
 import { inputError } from "../support/errors.ts";
 import { randomStream } from "../support/rng.ts";
@@ -41,8 +41,8 @@ export function modelKey({ model: { id, revision, encoder } }: Config): string {
  * @throws an input error when it does not exist, is of another family, or its files do not go together
  */
 export async function openModel(config: Config, train: readonly Example[]): Promise<ModelSource> {
-  if (config.model.id === "random") return randomModel(config, train);
-  const source = await pretrainedModel(config);
+  const source = config.model.id === "random" ? randomModel(config, train) : await pretrainedModel(config);
+  checkEncoder(source.encoder, source.id);
   checkWeights(source);
   return source;
 }
