@@ -8,7 +8,8 @@ import { parseArgs } from "node:util";
 import type { Batch } from "../lib/data/batches.ts";
 import { openGpu, type Preset } from "../lib/gpu/device.ts";
 import { randomStream } from "../lib/support/rng.ts";
-import { checkpointTensors, openEngine } from "../lib/train/engine.ts";
+import { openEngine } from "../lib/train/engine.ts";
+import { checkpointTensors } from "../lib/train/parameter_arrays.ts";
 import { planEngine } from "../lib/train/engine_plan.ts";
 
 const { values } = parseArgs({

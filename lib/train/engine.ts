@@ -2,13 +2,11 @@
  * The engine: allocated arenas and recorded programs of one model, and the steps that run on them. It knows batches
  * and scalars, not epochs or files; the trainer drives it.
  */
-import { type Arena, createArena, uploadLarge } from "../gpu/arena.ts";
+import { type Arena, createArena } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { createStepRing, type Program } from "../gpu/program.ts";
-import { createReadback, readLarge } from "../gpu/readback.ts";
+import { createReadback } from "../gpu/readback.ts";
 import { compile, resolve } from "../graph/compile.ts";
-import { momentSlot } from "../graph/optimizer.ts";
-import type { ParameterSpec } from "../graph/parameters.ts";
 import { elementCount } from "../graph/tensor.ts";
 import { checkIds, packBatch } from "../model/inputs.ts";
 import type { Batch } from "../data/batches.ts";
@@ -21,6 +19,7 @@ import {
   type PlannedGraph,
   RING_SLOT,
 } from "./engine_plan.ts";
+import { createParameterArrays, type ParameterArrays } from "./parameter_arrays.ts";
 
 /** Scalars of one optimizer step. */
 export interface StepOptions {
@@ -65,18 +64,8 @@ export interface Evaluation {
   readonly spanLoss: number;
 }
 
-/** Which of the arrays that share the parameters' layout. */
-export type ParameterArray = "parameter" | "gradient" | "first_moment" | "second_moment";
-
-/** A tensor as checkpoints name it. */
-export interface NamedTensor {
-  readonly name: string;
-  readonly shape: readonly number[];
-  readonly data: () => Promise<Float32Array<ArrayBuffer>>;
-}
-
 /** An open engine. */
-export interface Engine {
+export interface Engine extends ParameterArrays {
   readonly plan: EnginePlan;
   readonly gpu: Gpu;
   readonly arenas: Readonly<Record<keyof EnginePlan["layouts"], Arena>>;
@@ -89,18 +78,7 @@ export interface Engine {
   /** Whether `drain` must be called before a step of so many micro-batches. */
   mustDrain(microBatches: number): boolean;
   evaluate(batches: Iterable<Batch>, options: Pick<StepOptions, "lambdaClass" | "lambdaSpan">): Promise<Evaluation>;
-  /** Fills one array; `read` gives a tensor by checkpoint name. */
-  load(array: ParameterArray, read: (name: string, shape: readonly number[]) => Float32Array<ArrayBuffer>): void;
-  /** The tensors of one array under their checkpoint names. */
-  tensors(array: ParameterArray): NamedTensor[];
   close(): void;
-}
-
-/** Names and shapes of the checkpoint tensors that a parameter stands for. */
-export function checkpointTensors(spec: ParameterSpec): { name: string; shape: number[]; offset: number }[] {
-  if (!spec.parts) return [{ name: spec.name, shape: [...spec.shape], offset: 0 }];
-  const shape = [spec.shape[0]! / spec.parts.length, ...spec.shape.slice(1)];
-  return spec.parts.map((name, i) => ({ name, shape, offset: i * elementCount(shape) * 4 }));
 }
 
 async function allocate(gpu: Gpu, plan: EnginePlan): Promise<Record<keyof EnginePlan["layouts"], Arena>> {
@@ -210,12 +188,6 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
     });
     pending.push({ step: options.step, slots });
   };
-  const place = (array: ParameterArray, name: string) => {
-    const slot = plan.parameters.slot(name);
-    if (array === "first_moment") return arenas.moment.slice(momentSlot(plan.parameters, 0, slot));
-    if (array === "second_moment") return arenas.moment.slice(momentSlot(plan.parameters, 1, slot));
-    return arenas[array].slice(slot);
-  };
   const readRing = async () => {
     readback.enqueue(arenas.metrics.slice(RING_SLOT));
     const [bytes] = await readback.flush();
@@ -294,46 +266,7 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
       await collect();
       return { predictions, criteriaLoss, spanLoss };
     },
-    load(array, read) {
-      for (const spec of plan.parameters.specs) {
-        const slice = place(array, spec.name);
-        for (const { name, shape, offset } of checkpointTensors(spec)) {
-          const size = elementCount(shape) * 4;
-          uploadLarge(gpu, { buffer: slice.buffer, offset: slice.offset + offset, size }, read(name, shape));
-        }
-      }
-    },
-    tensors(array) {
-      const entries = plan.parameters.specs.flatMap((spec) => {
-        const { buffer, offset: start } = place(array, spec.name);
-        return checkpointTensors(spec).map(({ name, shape, offset }) => ({
-          name,
-          shape,
-          slice: { buffer, offset: start + offset, size: elementCount(shape) * 4 },
-        }));
-      });
-      const fetched = new Map<number, Float32Array<ArrayBuffer>>();
-      // One wait for the GPU costs 11 ms whatever it brings: tensors that follow are fetched along.
-      const fetch = async (first: number) => {
-        const along: number[] = [];
-        for (let i = first; i < entries.length && readback.free >= entries[i]!.slice.size; i++) {
-          readback.enqueue(entries[i]!.slice);
-          along.push(i);
-        }
-        if (along.length === 0) return await readLarge(readback, entries[first]!.slice);
-        (await readback.flush()).forEach((bytes, i) => fetched.set(along[i]!, new Float32Array(bytes)));
-        return fetched.get(first)!;
-      };
-      return entries.map(({ name, shape }, i) => ({
-        name,
-        shape,
-        data: async () => {
-          const data = fetched.get(i) ?? await fetch(i);
-          fetched.delete(i);
-          return data;
-        },
-      }));
-    },
+    ...createParameterArrays(gpu, plan, arenas, readback),
     close() {
       for (const each of programs.values()) each.destroy();
       for (const arena of Object.values(arenas)) arena.destroy();

@@ -8,7 +8,8 @@ import { z } from "zod";
 import { type Checkpoint, OPTIMIZER_FILE } from "../storage/checkpoint.ts";
 import { inputError, storageError } from "../support/errors.ts";
 import { openSafetensors, writeSafetensors } from "../weights/safetensors.ts";
-import type { Engine, ParameterArray } from "./engine.ts";
+import type { Engine } from "./engine.ts";
+import type { ParameterArray } from "./parameter_arrays.ts";
 
 /** File names within a checkpoint. */
 export const WEIGHTS_FILE = "model.safetensors";

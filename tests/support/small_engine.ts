@@ -6,7 +6,8 @@ import { elementCount } from "../../lib/graph/tensor.ts";
 import type { DualAgentConfig } from "../../lib/model/dual_agent.ts";
 import type { EncoderConfig } from "../../lib/model/encoder.ts";
 import { randomStream } from "../../lib/support/rng.ts";
-import { type Engine, openEngine, type ParameterArray } from "../../lib/train/engine.ts";
+import { type Engine, openEngine } from "../../lib/train/engine.ts";
+import type { ParameterArray } from "../../lib/train/parameter_arrays.ts";
 import { type EngineOptions, type EnginePlan, planEngine } from "../../lib/train/engine_plan.ts";
 
 /** What may differ from the small model: everything has a default. */
