@@ -1,7 +1,7 @@
 /** Memory and disk that do not suffice: told with numbers before training, survived while it runs. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { freeBytes } from "../../lib/storage/disk.ts";
+import { folderBytes, formatBytes, freeBytes } from "../../lib/storage/disk.ts";
 import {
   loggedEvents,
   resultOf,
@@ -59,6 +59,37 @@ Deno.test("a model that does not fit is refused with numbers and with what would
     assert.match(text, /Raise gpu\.memory_limit_gb, or choose a smaller model: even training\.batch_size=1 and data/);
     const [megabytes] = /take ([\d.]+) MB$/.exec(text)!.slice(1).map(Number);
     await needs(...settings, `gpu.memory_limit_gb=${(megabytes! + 0.01) / 1000}`);
+  });
+});
+
+Deno.test("what the preflight predicts is what is allocated and what a checkpoint takes, within 5%", async () => {
+  await withFolder(async (experiments) => {
+    // Large enough that fixed buffers and JSON files are small beside activations and weights.
+    const settings = [
+      "model.encoder.hidden_size=384",
+      "model.encoder.num_hidden_layers=2",
+      "model.encoder.intermediate_size=768",
+      "data.max_length=64",
+      "training.batch_size=4",
+    ];
+    const run = startCommand("train", oneStep(experiments, ...settings));
+    const event = (message: string) => loggedEvents(experiments).find((one) => one.message === message);
+    await run.until("its checkpoint", () => event("checkpoint saved") !== undefined);
+    // Killed here, before the optimizer state of the finished trial is dropped.
+    run.child.kill("SIGKILL");
+    const { stderr } = await run.done;
+    const within = (predicted: number, found: number, what: string) =>
+      assert.ok(Math.abs(found / predicted - 1) <= 0.05, `${what}: ${predicted} bytes predicted, ${found} found`);
+
+    const predicted = event("trial started")!.context.predicted_gpu_bytes;
+    within(predicted, event("epoch")!.context.gpu_bytes, "GPU memory");
+    assert.match(stderr, new RegExp(`^GPU memory   ${formatBytes(predicted)} of `, "m"), "told before training");
+
+    const { folder, bytes } = event("checkpoint saved")!.context;
+    const [, shown, unit] = /^checkpoints {2}([\d.]+) (.)B each /m.exec(stderr)!;
+    const found = await folderBytes(join(experiments, folder));
+    within(Number(shown) * { k: 1e3, M: 1e6, G: 1e9 }[unit!]!, found, "checkpoint");
+    assert.ok(found - bytes < 10_000, "the manifest is all that is not counted");
   });
 });
 
