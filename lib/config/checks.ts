@@ -101,7 +101,8 @@ function isSearchable(path: readonly string[]): boolean {
 function searchSpaceChecks(config: Config): Problem[] {
   return Object.entries(config.search_space).flatMap(([key, distribution]) => {
     const path = ["search_space", key];
-    const problem = searchedKeyProblem(config, key) ?? rangeProblem(distribution) ?? valueProblem(key, distribution);
+    const problem = searchedKeyProblem(config, key) ?? rangeProblem(key, distribution) ??
+      valueProblem(key, distribution);
     return problem === undefined ? [] : [{ path, ...problem }];
   });
 }
@@ -129,18 +130,19 @@ function searchedKeyProblem(config: Config, key: string): Sentence | undefined {
   return undefined;
 }
 
-function rangeProblem(distribution: Distribution): Sentence | undefined {
+function rangeProblem(key: string, distribution: Distribution): Sentence | undefined {
+  const of = ` of search_space.${key}`;
   if (distribution.type === "categorical") {
     const seen = distribution.choices.map((choice) => JSON.stringify(choice));
     const twice = seen.find((choice, i) => seen.indexOf(choice) !== i);
-    return twice === undefined ? undefined : { message: `Expected choices to differ but found ${twice} twice` };
+    return twice === undefined ? undefined : { message: `Expected choices${of} to differ but found ${twice} twice` };
   }
   const { low, high, step, log } = distribution;
-  if (low > high) return { message: `Expected low to be at most high but found ${low} and ${high}` };
-  if (log && low <= 0) return { message: `Expected low to be greater than 0 for log: true but found ${low}` };
+  if (low > high) return { message: `Expected low${of} to be at most high but found ${low} and ${high}` };
+  if (log && low <= 0) return { message: `Expected low${of} to be greater than 0 for log: true but found ${low}` };
   // Optuna's rule: a grid that is even in the value is not even in its logarithm.
   if (log && step !== undefined && !(distribution.type === "int" && step === 1)) {
-    return { message: `Expected step or log: true but found both` };
+    return { message: `Expected step or log: true${of} but found both` };
   }
   return undefined;
 }

@@ -3,6 +3,7 @@ import { join, resolve } from "node:path";
 import { storageError } from "../support/errors.ts";
 import { makeFolder, syncFolder } from "./atomic_file.ts";
 import { freeBytes } from "./free_space.ts";
+import { errorCode } from "./fs_error.ts";
 
 export { formatBytes, freeBytes } from "./free_space.ts";
 
@@ -62,7 +63,8 @@ export async function ensureWritable(folder: string): Promise<void> {
     await file.sync();
     await syncFolder(folder);
   } catch (error) {
-    const reason = error instanceof Error ? error.message : String(error);
+    const inTheWay = ["EEXIST", "ENOTDIR"].includes(errorCode(error));
+    const reason = inTheWay ? "a file stands where a folder is needed" : error instanceof Error ? error.message : error;
     throw storageError(
       `experiments folder not writable: ${resolve(folder)} (${reason})`,
       "Make it writable for this user, free some space, or set paths.experiments to another folder.",

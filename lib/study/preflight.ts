@@ -18,16 +18,18 @@ export interface Preflight {
   readonly optimizerBytes: number;
 }
 
+const LIMIT_KEY = "gpu.memory_limit_gb";
+
 /** The bound on GPU memory: the configuration's, else for software adapters the machine's free memory. */
 function memoryLimit(config: Config, gpu: Gpu): Preflight["limit"] {
   const gigabytes = config.gpu.memory_limit_gb;
-  if (gigabytes !== null) return { bytes: gigabytes * 1e9, source: "gpu.memory_limit_gb" };
+  if (gigabytes !== null) return { bytes: gigabytes * 1e9, source: LIMIT_KEY };
   if (!gpu.isSoftware) return undefined;
   return { bytes: Deno.systemMemoryInfo().available, source: "free memory of this machine" };
 }
 
 /** The largest batch of those below the configured one that fits, or what else would. */
-function remedy(gpu: Gpu, options: EngineOptions, limit: number): string {
+function remedy(gpu: Gpu, options: EngineOptions, { bytes: limit, source }: NonNullable<Preflight["limit"]>): string {
   const accumulate = "raise training.accumulation_steps to keep the effective batch";
   for (let batchSize = options.batchSize >> 1; batchSize >= 1; batchSize >>= 1) {
     const { total } = planEngine(gpu, { ...options, batchSize }).memory;
@@ -40,7 +42,11 @@ function remedy(gpu: Gpu, options: EngineOptions, limit: number): string {
       return `Set training.batch_size=1 and data.max_length=${length} (${formatBytes(total)}); ${accumulate}`;
     }
   }
-  return "Choose a smaller model.id: parameters, gradients and moments alone do not fit";
+  const shortest = Math.min(...options.lengths);
+  const { total } = planEngine(gpu, { ...options, batchSize: 1, lengths: [shortest] }).memory;
+  const more = source === LIMIT_KEY ? `Raise ${LIMIT_KEY}` : "Use a machine with more memory";
+  return `${more}, or choose a smaller model: even training.batch_size=1 and data.max_length=${shortest} take ` +
+    formatBytes(total);
 }
 
 /**
@@ -67,7 +73,7 @@ export async function preflight(config: Config, gpu: Gpu, options: EngineOptions
     throw inputError(
       `The model needs ${formatBytes(memory.total)} of GPU memory but ${limit.source} allows ` +
         `${formatBytes(limit.bytes)} (${describeMemory(memory)})`,
-      remedy(gpu, options, limit.bytes),
+      remedy(gpu, options, limit),
     );
   }
   const elements = plan.parameters.specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);

@@ -214,6 +214,46 @@ Deno.test("a study ends with its result, its files and its reports, whatever one
   });
 });
 
+Deno.test("a trial that diverges is stored as failed; the model itself may be what is searched", async () => {
+  await withFolder(async (folder) => {
+    const place = (name: string) => `paths.experiments=${join(folder, name)}`;
+    const short = [...TINY, "training.max_steps=2"];
+    const first = resultOf(await runCommand("train", ["--mode", "single", "--json", place("first"), ...short]));
+    const sound = first.trials[0]!.checkpoint!, broken = join(folder, "broken");
+    await Deno.mkdir(broken);
+    for (const name of names(sound)) await Deno.copyFile(join(sound, name), join(broken, name));
+    const weights = Deno.readFileSync(join(broken, "model.safetensors"));
+    const view = new DataView(weights.buffer);
+    const start = 8 + Number(view.getBigUint64(0, true));
+    for (let at = start; at < weights.length; at += 4) view.setFloat32(at, NaN, true);
+    Deno.writeFileSync(join(broken, "model.safetensors"), weights);
+
+    const config = join(folder, "models.yaml");
+    await Deno.writeTextFile(
+      config,
+      `
+defaults: [base, _self_]
+seed: 6
+model: { id: ${sound} }
+study: { n_trials: 3 }
+search_space:
+  model.id: { type: categorical, choices: [${sound}, ${broken}] }
+`,
+    );
+    const args = ["--config", config, "--json", place("models"), ...short.filter((one) => !one.startsWith("model."))];
+    const finished = await runCommand("train", args);
+    const { trials } = resultOf(finished);
+    const { trials: rows } = readJson(resultOf(finished).summary_report);
+    for (const [i, { state }] of trials.entries()) {
+      assert.equal(state, rows[i].params["model.id"] === sound ? "COMPLETE" : "FAIL");
+    }
+    assert.deepEqual(trials.map(({ state }) => state), ["COMPLETE", "FAIL", "COMPLETE"]);
+    assert.match(rows[1].failure, /^the training diverged: loss NaN, gradient norm .* at step 1$/);
+    const { winnow } = readJson(join(trials[2]!.checkpoint!, "config.json"));
+    assert.deepEqual(winnow.base, { id: sound, revision: "local" });
+  });
+});
+
 Deno.test("deno task train --mode single runs the configuration as it is, in a folder relative to the project", async () => {
   await withFolder(async (folder) => {
     const experiments = relative(ROOT, join(folder, "deep", "experiments"));

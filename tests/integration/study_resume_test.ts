@@ -11,6 +11,7 @@ import {
   loggedEvents,
   resultOf,
   runCommand,
+  startAll,
   startCommand,
   storedTrials,
   type StudyOutput,
@@ -156,20 +157,6 @@ async function savedSteps(experiments: string): Promise<[kind: string, step: num
   const trial = loggedEvents(experiments).findLast(({ message }) => message === "trial started")!.trial;
   const checkpoints = await listCheckpoints(join(experiments, `trial_${trial}`, "checkpoints"));
   return checkpoints.map(({ info }) => [info.kind, info.step]);
-}
-
-/** Starts several things, a few at a time, each of which is awaited where it is looked at. */
-function startAll<T extends Record<string, () => Promise<unknown>>>(
-  tasks: T,
-  atOnce: number,
-): { [K in keyof T]: ReturnType<T[K]> } {
-  const lanes = Array.from({ length: atOnce }, () => Promise.resolve());
-  const started = Object.entries(tasks).map(([name, task], i) => {
-    const result = lanes[i % atOnce]!.then(task);
-    lanes[i % atOnce] = result.then(() => {}, () => {});
-    return [name, result];
-  });
-  return Object.fromEntries(started);
 }
 
 Deno.test("a trial ends in the same bits however it was interrupted", async (t) => {

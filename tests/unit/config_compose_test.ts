@@ -234,7 +234,11 @@ const BAD_AXES: [string, string, string][] = [
     "Expected search_space.training.epochs.type to be one of float, int, categorical but found",
   ],
   ["training.epochs", "{type: int, low: 1}", 'missing key "search_space.training.epochs.high", an integer'],
-  ["training.epochs", "{type: int, low: 3, high: 2}", "Expected low to be at most high but found 3 and 2"],
+  [
+    "training.epochs",
+    "{type: int, low: 3, high: 2}",
+    "Expected low of search_space.training.epochs to be at most high but found 3 and 2",
+  ],
   [
     "training.epochs",
     "{type: int, low: 0, high: 2}",
@@ -248,19 +252,23 @@ const BAD_AXES: [string, string, string][] = [
   [
     "training.weight_decay",
     "{type: float, low: 0, high: 0.1, log: true}",
-    "Expected low to be greater than 0 for log: true but found 0",
+    "Expected low of search_space.training.weight_decay to be greater than 0 for log: true but found 0",
   ],
   [
     "training.weight_decay",
     "{type: float, low: 0.01, high: 0.1, log: true, step: 0.01}",
-    "Expected step or log: true but found both",
+    "Expected step or log: true of search_space.training.weight_decay but found both",
   ],
   [
     "model.criteria_pooling",
     "{type: categorical, choices: [cls, max]}",
     'Expected model.criteria_pooling to be one of cls, mean but search_space has "max"',
   ],
-  ["training.batch_size", "{type: categorical, choices: [8, 8]}", "Expected choices to differ but found 8 twice"],
+  [
+    "training.batch_size",
+    "{type: categorical, choices: [8, 8]}",
+    "Expected choices of search_space.training.batch_size to differ but found 8 twice",
+  ],
   [
     "training.early_stopping.patience",
     "{type: int, low: 1, high: 2}",
