@@ -11,7 +11,7 @@ await runCommand({
   async main(options, { signal, output }) {
     const config = loadConfig({ file: options.config ?? DEFAULT_CONFIG, overrides: options.overrides });
     const { experiments } = config.paths;
-    const hooks = studyProgress(output, config.study.metric);
+    const hooks = studyProgress(output);
     return "studyId" in options
       ? await evaluateStudy(experiments, options.studyId, signal, hooks)
       : await evaluateOneTrial(experiments, options.trialId, signal, hooks);

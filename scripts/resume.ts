@@ -10,7 +10,7 @@ await runCommand({
   parse: parseResumeOptions,
   async main({ studyId, config: file = DEFAULT_CONFIG, overrides }, { signal, output }) {
     const config = loadConfig({ file, overrides });
-    const hooks = studyProgress(output, config.study.metric);
+    const hooks = studyProgress(output);
     try {
       return await resumeStudy(config.paths.experiments, studyId, signal, hooks);
     } finally {

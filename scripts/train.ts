@@ -11,7 +11,7 @@ await runCommand({
   parse: parseTrainOptions,
   async main({ config: file, overrides, mode }, { signal, output }) {
     const config = loadConfig({ file, overrides, knownMetrics: METRICS.map(({ name }) => name) });
-    const hooks = studyProgress(output, config.study.metric);
+    const hooks = studyProgress(output);
     try {
       if (mode === "dry-run") return await dryRun(config, signal, hooks);
       return await startStudy(configFor(config, mode), signal, hooks);

@@ -4,7 +4,7 @@ import type { Output } from "./output.ts";
 import { createProgress } from "./progress.ts";
 
 /** Hooks that show a study on an output; `stop` removes the bars. */
-export function studyProgress(output: Output, metric: string): StudyHooks & { stop(): void } {
+export function studyProgress(output: Output): StudyHooks & { stop(): void } {
   let progress: ReturnType<typeof createProgress> | undefined;
   const stop = () => {
     progress?.stop();
@@ -16,7 +16,7 @@ export function studyProgress(output: Output, metric: string): StudyHooks & { st
       if (progress) progress.say(text);
       else output.say(text);
     },
-    onEvent(event) {
+    onEvent(event, metric) {
       progress ??= createProgress(output);
       const { trial, progress: { nTrials, bestValue, ended } } = event;
       const name = `trial ${trial.number}`;

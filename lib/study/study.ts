@@ -19,7 +19,7 @@ import { studyTable } from "../report/study_table.ts";
 import { ensureWritable } from "../storage/disk.ts";
 import { studyDatabasePath, trialFolder } from "../storage/layout.ts";
 import { lockFolder } from "../storage/lock.ts";
-import { inputError, storageError } from "../support/errors.ts";
+import { inputError, storageError, WinnowError } from "../support/errors.ts";
 import { createLogger, openLogFiles } from "../support/logging.ts";
 import { VERSION } from "../support/version.ts";
 import type { TrainingProgress } from "../train/trainer.ts";
@@ -38,7 +38,8 @@ import {
 export interface StudyHooks {
   /** A line or more for people. */
   say(text: string): void;
-  onEvent(event: StudyEvent): void;
+  /** `metric` is the name of what the study optimises. */
+  onEvent(event: StudyEvent, metric: string): void;
   onProgress(progress: TrainingProgress): void;
 }
 
@@ -65,6 +66,7 @@ export interface StudyResult {
 }
 
 const CONFIG = "winnow:config";
+const DATA = "winnow:data";
 
 const resultLine = (config: Config, trial: TrialSummary): TrialResultLine => ({
   trial_id: trial.trial_id,
@@ -84,6 +86,26 @@ function configOf(study: Study, experiments: string): Config {
     );
   }
   return { ...parsed.data, paths: { ...parsed.data.paths, experiments } };
+}
+
+/**
+ * Opens what a stored study stands on.
+ *
+ * @throws an input error when its data are no longer those it began with: its trials could not be compared
+ */
+async function reopen(study: Study, experiments: string, signal: AbortSignal): Promise<StudyContext> {
+  const context = await openContext(configOf(study, experiments), study.id, signal);
+  const began = study.attributes[DATA] as ReturnType<typeof dataReference> | undefined;
+  const now = dataReference(context);
+  if (began && (began.sha256 !== now.sha256 || began.split_sha256 !== now.split_sha256)) {
+    const posts = (data: typeof now) => data.posts.train + data.posts.validation + data.posts.test;
+    throw inputError(
+      `the data of study ${study.id} have changed since it began: ${now.id} had ${posts(began)} posts ` +
+        `(SHA-256 ${began.sha256.slice(0, 8)}…) and has ${posts(now)} (${now.sha256.slice(0, 8)}…)`,
+      "Restore them, or start a new study with `deno task train`",
+    );
+  }
+  return context;
 }
 
 /** The configuration as one mode runs it: `single` is one trial of the values as they are. */
@@ -109,7 +131,8 @@ export async function startStudy(config: Config, signal: AbortSignal, hooks: Stu
   hooks.say(describeContext(context, await contextPreflight(context)));
   using db = await openStudyDatabase(studyDatabasePath(config.paths.experiments));
   const { direction, name } = config.study;
-  const study = createStudy(db, { id: studyId, direction, attributes: { [CONFIG]: config, "winnow:name": name } });
+  const attributes = { [CONFIG]: config, [DATA]: dataReference(context), "winnow:name": name };
+  const study = createStudy(db, { id: studyId, direction, attributes });
   hooks.say(`study        ${studyId} in ${config.paths.experiments}`);
   return await runToEnd(db, study, context, hooks);
 }
@@ -125,8 +148,7 @@ export async function resumeStudy(
   using _lock = await lockFolder(experiments);
   using db = await openStudyDatabase(studyDatabasePath(experiments));
   const study = studyId === undefined ? latestUnfinished(db, experiments) : findStudy(db, studyId);
-  const config = configOf(study, experiments);
-  const context = await openContext(config, study.id, signal);
+  const context = await reopen(study, experiments, signal);
   hooks.say(describeContext(context, await contextPreflight(context)));
   hooks.say(`study        ${study.id}, resumed`);
   return await runToEnd(db, study, context, hooks);
@@ -156,14 +178,14 @@ async function runToEnd(
 ): Promise<StudyResult> {
   const { config, signal } = context;
   const initial = Object.fromEntries(Object.keys(config.search_space).map((key) => [key, valueOf(config, key)]));
-  await runStudy({
+  const search = runStudy({
     db,
     study,
     space: config.search_space,
     sampler: quasiRandomSampler({ seed: config.seed, initial }),
     nTrials: config.study.n_trials,
     signal,
-    onEvent: (event) => hooks.onEvent(event),
+    onEvent: (event) => hooks.onEvent(event, config.study.metric),
     runTrial: async (trial) => {
       const files = openLogFiles(join(trialFolder(config.paths.experiments, trial.id), "logs"));
       const log = createLogger([files.sink], { component: "trainer", trial: trial.id });
@@ -180,8 +202,17 @@ async function runToEnd(
       }
     },
   });
+  await search.catch((error) => {
+    if (!(error instanceof WinnowError && error.kind === "interrupted")) throw error;
+    const place = shellWord(`paths.experiments=${config.paths.experiments}`);
+    const remedy = `Continue with \`deno task resume --study-id ${study.id} ${place}\``;
+    throw new WinnowError("interrupted", error.message, remedy, { cause: error });
+  });
   return await concludeStudy(db, study, context, hooks);
 }
+
+/** A word as a shell takes it. */
+const shellWord = (word: string): string => /^[\w./=:@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 
 /** The value at a dotted key of the configuration. */
 function valueOf(config: Config, key: string): unknown {
@@ -245,7 +276,7 @@ export async function evaluateStudy(
   using _lock = await lockFolder(experiments);
   using db = await openStudyDatabase(studyDatabasePath(experiments));
   const study = findStudy(db, studyId);
-  const context = await openContext(configOf(study, experiments), study.id, signal);
+  const context = await reopen(study, experiments, signal);
   return await concludeStudy(db, study, context, hooks);
 }
 
@@ -261,8 +292,8 @@ export async function evaluateOneTrial(
   using db = await openStudyDatabase(studyDatabasePath(experiments));
   const found = findTrial(db, trialId);
   if (!found) throw inputError(`no trial ${trialId} in ${db.path}`, "Name a trial of the table that a study ends with");
-  const config = configOf(found.study, experiments);
-  const context = await openContext(config, found.study.id, signal);
+  const context = await reopen(found.study, experiments, signal);
+  const { config } = context;
   const trial = summarizeTrial(found.trial);
   const tested = await evaluateTrial(context, trial);
   const { format: _format, written: _written, ...report } = await readEvaluationReport(experiments, trialId);

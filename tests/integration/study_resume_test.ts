@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { basename, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
+import { writeSyntheticDataset } from "../../lib/data/synthetic.ts";
 import { listCheckpoints } from "../../lib/storage/checkpoint.ts";
 import {
   loggedEvents,
@@ -19,6 +20,7 @@ import {
   trialFolders,
   withFolder,
 } from "../support/commands.ts";
+import { assertRefused } from "../support/refusals.ts";
 
 /** Two epochs of 22 steps, the first of which is the better one by this metric. */
 const RUN = [
@@ -134,7 +136,10 @@ async function interrupted(
     const { code, stdout, stderr } = await running.done;
     assert.equal(stdout, "", `nothing on stdout after ${signal} at ${what}`);
     assert.equal(code, signal === "SIGINT" ? 130 : 137, stderr);
-    if (signal === "SIGINT") assert.match(stderr, /^ {2}remedy: .*deno task resume/m);
+    if (signal === "SIGINT") {
+      const command = /^ {2}remedy: Continue with `deno task resume --study-id \S+ (\S+)`$/m.exec(stderr);
+      assert.equal(command?.[1], `paths.experiments=${experiments}`, stderr);
+    }
     assert.equal(storedTrials(experiments).at(-1)!.state, "RUNNING");
     const found = await savedSteps(experiments);
     if (saved === "interrupted") {
@@ -142,7 +147,13 @@ async function interrupted(
     } else assert.deepEqual(found, saved, `checkpoints after ${signal} at ${what}`);
     running = startCommand("resume", resume(experiments));
   }
-  const result = resultOf(await running.done);
+  const finished = await running.done;
+  const result = resultOf(finished);
+  assert.match(
+    finished.stderr,
+    /^trial \d: criteria_macro_pr_auc 0\.\d{4} \(best /m,
+    "progress names the study's metric",
+  );
   assertNothingDoubled(experiments);
   return outcome(experiments, result);
 }
@@ -244,6 +255,11 @@ Deno.test("a trial ends in the same bits however it was interrupted", async (t) 
 
     await t.step("a finished study is not changed by resume, which prints its result", async () => {
       const experiments = place("first");
+      // A newer study in the same database that Optuna made is not ours to continue.
+      const db = new DatabaseSync(join(experiments, "study.db"));
+      db.exec("INSERT INTO studies (study_name) VALUES ('theirs')");
+      db.exec("INSERT INTO study_directions (study_id, direction, objective) VALUES (2, 'MAXIMIZE', 0)");
+      db.close();
       const before = storedTrials(experiments);
       for (const more of [[], ["--study-id", first.result.study_id]]) {
         const again = resultOf(await runCommand("resume", [...resume(experiments), ...more]));
@@ -274,5 +290,32 @@ Deno.test("a study killed in a later trial keeps the trials before it and draws 
     ]);
     assert.deepEqual(found, outcome(expected, result));
     assert.deepEqual(storedTrials(killed).map(({ state }) => state), ["COMPLETE", "COMPLETE"]);
+  });
+});
+
+Deno.test("a study is not continued on other data than it began with", async () => {
+  await withFolder(async (folder) => {
+    const experiments = join(folder, "experiments"), data = join(folder, "data");
+    await writeSyntheticDataset(data, { posts: 60, seed: 7 });
+    const started = () => loggedEvents(experiments).filter(({ message }) => message === "trial started").length;
+    const run = startCommand(
+      "train",
+      train(experiments, `data.id=${data}`, "study.n_trials=2", "training.max_steps=2"),
+    );
+    await run.until("the second trial", () => started() === 2);
+    run.child.kill("SIGKILL");
+    await run.done;
+
+    const posts = join(data, "redsm5_posts.csv");
+    const text = await Deno.readTextFile(posts);
+    await Deno.writeTextFile(posts, text + 'another,"One more post, written later."\n');
+    assertRefused(await runCommand("resume", resume(experiments)), {
+      error:
+        /^error: the data of study \S+ have changed since it began: \S+data had 60 posts \(SHA-256 [0-9a-f]{8}…\) and has 61 \([0-9a-f]{8}…\)$/,
+      remedy: /Restore them, or start a new study/,
+    });
+    await Deno.writeTextFile(posts, text);
+    const { trials } = resultOf(await runCommand("resume", resume(experiments)));
+    assert.deepEqual(trials.map(({ state }) => state), ["COMPLETE", "COMPLETE"]);
   });
 });
