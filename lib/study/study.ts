@@ -147,7 +147,7 @@ export async function resumeStudy(
   await requireDatabase(experiments);
   using _lock = await lockFolder(experiments);
   using db = await openStudyDatabase(studyDatabasePath(experiments));
-  const study = studyId === undefined ? latestUnfinished(db, experiments) : findStudy(db, studyId);
+  const study = studyId === undefined ? latestUnfinished(db) : findStudy(db, studyId);
   const context = await reopen(study, experiments, signal);
   hooks.say(describeContext(context, await contextPreflight(context)));
   hooks.say(`study        ${study.id}, resumed`);
@@ -160,14 +160,20 @@ async function requireDatabase(experiments: string): Promise<void> {
   throw inputError(`no study in ${experiments}`, "Start one with `deno task train`, or set paths.experiments");
 }
 
-/** The newest study with trials to run, else the newest of all. */
-function latestUnfinished(db: StudyDatabase, experiments: string): Study {
-  const unfinished = listStudies(db).filter((study) => {
-    const trials = listTrials(db, study);
-    return trials.some(({ state }) => state === "RUNNING") ||
-      trials.length < configOf(study, experiments).study.n_trials;
+/**
+ * The newest study with trials to run, else the newest of all. Studies that Optuna or another version made are passed
+ * over.
+ */
+function latestUnfinished(db: StudyDatabase): Study {
+  const ours = listStudies(db).flatMap((study) => {
+    const config = configSchema.safeParse(study.attributes[CONFIG]);
+    return config.success ? [{ study, nTrials: config.data.study.n_trials }] : [];
   });
-  return unfinished.at(-1) ?? findStudy(db);
+  const unfinished = ours.filter(({ study, nTrials }) => {
+    const trials = listTrials(db, study);
+    return trials.some(({ state }) => state === "RUNNING") || trials.length < nTrials;
+  });
+  return (unfinished.at(-1) ?? ours.at(-1))?.study ?? findStudy(db);
 }
 
 async function runToEnd(
