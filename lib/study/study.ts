@@ -61,8 +61,6 @@ export interface StudyResult {
   readonly best_value: number;
   readonly summary_report: string;
   readonly trials: readonly TrialResultLine[];
-  readonly test: Readonly<Record<string, number | null>>;
-  readonly baseline: Readonly<Record<string, number | null>>;
 }
 
 const CONFIG = "winnow:config";
@@ -266,8 +264,6 @@ async function concludeStudy(
     best_value: summary.best_value,
     summary_report: path,
     trials: trials.map((trial) => resultLine(config, trial)),
-    test: summary.test,
-    baseline: summary.baseline,
   };
 }
 

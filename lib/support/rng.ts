@@ -13,9 +13,10 @@ const WEYL_1 = 0xbb67ae85;
 /** High 32 bits of the 64-bit product of two u32. */
 function multiplyHigh(a: number, b: number): number {
   const aLow = a & 0xffff, aHigh = a >>> 16, bLow = b & 0xffff, bHigh = b >>> 16;
-  const middle = aHigh * bLow + Math.floor((aLow * bLow) / 0x10000);
-  const middle2 = aLow * bHigh + (middle % 0x10000);
-  return (aHigh * bHigh + Math.floor(middle / 0x10000) + Math.floor(middle2 / 0x10000)) >>> 0;
+  // No sum here exceeds 32 bits.
+  const middle = aHigh * bLow + ((aLow * bLow) >>> 16);
+  const middle2 = aLow * bHigh + (middle & 0xffff);
+  return (aHigh * bHigh + (middle >>> 16) + (middle2 >>> 16)) >>> 0;
 }
 
 /** One block of Philox4x32-10: four u32 from a 128-bit counter and a 64-bit key. */

@@ -16,6 +16,7 @@ import {
   startCommand,
   storedTrials,
   type StudyOutput,
+  testMetrics,
   TINY,
   trialFolders,
   withFolder,
@@ -53,7 +54,7 @@ const readJson = (path: string) => JSON.parse(Deno.readTextFileSync(path));
 function outcome(experiments: string, result: StudyOutput): Outcome {
   return {
     value: result.best_value,
-    test: result.test,
+    test: testMetrics(result).test,
     trials: result.trials.map(({ trial_id, state, value, checkpoint }) => {
       const trial = join(experiments, `trial_${trial_id}`);
       const checkpoints = [...Deno.readDirSync(join(trial, "checkpoints"))].map(({ name }) => name).sort();

@@ -115,8 +115,6 @@ export interface StudyOutput {
   best_value: number;
   summary_report: string;
   trials: { trial_id: string; number: number; state: string; value: number | null; checkpoint: string | null }[];
-  test: Record<string, number | null>;
-  baseline: Record<string, number | null>;
 }
 
 /** The result of a command that must have succeeded: the one line of its stdout. */
@@ -124,6 +122,12 @@ export function resultOf<T = StudyOutput>({ code, stdout, stderr }: Finished): T
   assert.equal(code, 0, `exit code ${code}\n${stderr}`);
   assert.match(stdout, /^\{.*\}\n$/, "stdout is one line of JSON");
   return JSON.parse(stdout);
+}
+
+/** Test metrics of a study's best trial, and the baseline's, as its summary report has them now. */
+export function testMetrics(result: StudyOutput): Record<"test" | "baseline", Record<string, number | null>> {
+  const { test, baseline } = JSON.parse(Deno.readTextFileSync(result.summary_report));
+  return { test, baseline };
 }
 
 /** Runs `body` with a new folder that is removed afterwards, once no command is left that writes there. */
