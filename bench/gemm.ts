@@ -12,7 +12,8 @@ import { parseArgs } from "node:util";
 import { blockUntilReady, defaultDevice, getWebGPUDevice, init, numpy } from "@jax-js/jax";
 import { gemmDispatch, type GemmLayout, type GemmPreset } from "../lib/gpu/gemm.ts";
 import { randomStream } from "../lib/support/rng.ts";
-import { bindStep, encodeSteps, openBenchDevice, readBuffer, storageBuffer } from "./gpu.ts";
+import { openGpu } from "../lib/gpu/device.ts";
+import { bindStep, encodeSteps, readBuffer, storageBuffer } from "./gpu.ts";
 
 const TOKENS = 512, WIDTH = 768;
 const FLOPS = 2 * TOKENS * WIDTH * WIDTH;
@@ -26,15 +27,14 @@ const { values: options } = parseArgs({
   },
 });
 
-const gpu = await openBenchDevice();
-const info = gpu.adapter.info;
-const preset = (options.preset ?? (info.description.startsWith("llvmpipe") ? "broadcast" : "tiled")) as GemmPreset;
+const gpu = await openGpu((options.preset ?? "auto") as GemmPreset | "auto");
+const { preset } = gpu;
 const backends = await init("webgpu");
 if (!backends.includes("webgpu")) throw new Error("jax-js found no WebGPU adapter");
 defaultDevice("webgpu");
 const peer = getWebGPUDevice().adapterInfo;
-if (peer.description !== info.description) {
-  throw new Error(`Expected one adapter but found "${info.description}" and, for jax-js, "${peer.description}"`);
+if (peer.description !== gpu.name) {
+  throw new Error(`Expected one adapter but found "${gpu.name}" and, for jax-js, "${peer.description}"`);
 }
 
 const say = (line: string) => options.json || console.log(line);
@@ -61,7 +61,7 @@ const SHAPES: Record<GemmLayout, { a: [number, number]; b: [number, number]; c: 
 function winnow(layout: GemmLayout, a: Float32Array<ArrayBuffer>, b: Float32Array<ArrayBuffer>): Contender {
   const [m, n, k] = SHAPES[layout].c;
   const { device } = gpu;
-  const subgroupSize = info.subgroupMaxSize ?? 8;
+  const subgroupSize = gpu.subgroupSize;
   const plan = gemmDispatch({ layout, m, n, k, epilogue: "none", preset, subgroupSize });
   const buffers = { a: storageBuffer(device, a), b: storageBuffer(device, b), c: storageBuffer(device, m * n) };
   const partials = storageBuffer(device, plan.splits * m * n);
@@ -143,7 +143,7 @@ for (const layout of ["nt", "nn", "tn"] as const) {
 
 console.log(JSON.stringify({
   bench: "gemm",
-  adapter: info.description,
+  adapter: gpu.name,
   preset,
   shape: [TOKENS, WIDTH, WIDTH],
   layouts,

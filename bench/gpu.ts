@@ -1,45 +1,10 @@
 /**
- * What a benchmark or kernel test needs of WebGPU below the engine: a device whose errors are loud, buffers, and a step
- * {kernel, constants, dims, grid} bound to named buffers.
+ * What a benchmark or kernel test needs of WebGPU below the engine: buffers, and a step {kernel, constants, dims, grid}
+ * bound to named buffers.
  */
-import { createPipelineCache, type Kernel, type Pipeline, type PipelineCache } from "../lib/gpu/kernel.ts";
+import type { Gpu } from "../lib/gpu/device.ts";
+import type { Kernel, Pipeline } from "../lib/gpu/kernel.ts";
 import { type Constants } from "../lib/gpu/template.ts";
-
-/** A device with its pipelines and the first error it reported. */
-export interface BenchDevice {
-  readonly adapter: GPUAdapter;
-  readonly device: GPUDevice;
-  readonly pipelines: PipelineCache;
-  /** Throws when the device has reported an error, which WebGPU does asynchronously. */
-  check(): void;
-}
-
-/** Opens the first adapter with subgroups and all its limits. */
-export async function openBenchDevice(): Promise<BenchDevice> {
-  const adapter = await navigator.gpu.requestAdapter();
-  if (!adapter) throw new Error("No WebGPU adapter: install a Vulkan driver, such as Mesa's lavapipe");
-  const requiredLimits: Record<string, number> = {};
-  for (const name in adapter.limits) {
-    const limit = adapter.limits[name as keyof GPUSupportedLimits];
-    if (typeof limit === "number") requiredLimits[name] = limit;
-  }
-  // Deno accepts this feature although it does not list it.
-  const requiredFeatures = ["subgroups"] as unknown as GPUFeatureName[];
-  const device = await adapter.requestDevice({ requiredFeatures, requiredLimits });
-  let failure: string | undefined;
-  device.addEventListener("uncapturederror", (event) => {
-    event.preventDefault();
-    failure ??= (event as GPUUncapturedErrorEvent).error.message;
-  });
-  return {
-    adapter,
-    device,
-    pipelines: createPipelineCache(device),
-    check() {
-      if (failure !== undefined) throw new Error(failure);
-    },
-  };
-}
 
 /** A storage buffer that holds `values`, or as many undefined floats as a number says. */
 export function storageBuffer(device: GPUDevice, values: Float32Array<ArrayBuffer> | number): GPUBuffer {
@@ -61,7 +26,7 @@ export interface BoundStep {
 
 /** Compiles a step and binds its buffers by name. */
 export function bindStep(
-  { device, pipelines }: BenchDevice,
+  { device, pipelines }: Pick<Gpu, "device" | "pipelines">,
   step: {
     readonly kernel: Kernel;
     readonly constants: Constants;

@@ -3,7 +3,8 @@
  * NaN, so that an element left out shows; so do the padding rows of the inputs, so that a row too many shows.
  */
 import assert from "node:assert/strict";
-import { bindStep, encodeSteps, openBenchDevice, readBuffer, storageBuffer } from "../../bench/gpu.ts";
+import { openGpu } from "../../lib/gpu/device.ts";
+import { bindStep, encodeSteps, readBuffer, storageBuffer } from "../../bench/gpu.ts";
 import {
   type GemmDispatch,
   gemmDispatch,
@@ -17,9 +18,9 @@ import {
 import { specialise } from "../../lib/gpu/kernel.ts";
 import { randomStream } from "../../lib/support/rng.ts";
 
-const gpu = await openBenchDevice();
+const gpu = await openGpu();
 // lavapipe's subgroup is a native vector: 8 lanes, or 4 and 16 under LP_NATIVE_VECTOR_WIDTH=128 and 512.
-const subgroupSize = gpu.adapter.info.subgroupMaxSize ?? 8;
+const subgroupSize = gpu.subgroupSize;
 
 /** Normal numbers for the first `length` of `padded` elements, NaN after them. */
 function normals(label: string, length: number, padded = length): Float32Array<ArrayBuffer> {
