@@ -1,7 +1,6 @@
 // dK and dV of attention_forward.wgsl, one thread per key, walking over the queries:
 //   P = exp(score - lse);  dV = (kept ∘ P)ᵀ · dO;  dS = P ∘ (kept ∘ (dO · Vᵀ) - delta);  dK = dSᵀ · Q / sqrt(D).
 // delta comes from attention_backward_query.wgsl. qkv, dqkv [B·T, 3C]; dout [B·T, C], as vec4; lse, delta [B, H, T].
-struct Dims { batch: u32, length: u32, scale: f32, site: u32, threshold: u32, keep_scale: f32 }
 @group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
 @group(0) @binding(1) var<storage, read> mask: array<u32>;
 @group(0) @binding(2) var<storage, read> limits: array<u32>;
@@ -11,11 +10,6 @@ struct Dims { batch: u32, length: u32, scale: f32, site: u32, threshold: u32, ke
 @group(0) @binding(6) var<storage, read_write> dqkv: array<vec4f>;
 @group(0) @binding(7) var<uniform> dims: Dims;
 //#include "attention_common.wgsl"
-//#if DROPOUT
-//#include "step.wgsl"
-//#include "philox.wgsl"
-//#include "dropout_mask.wgsl"
-//#end
 //#if !BROADCAST
 const TILE = 16u;
 var<workgroup> tile_q: array<vec4f, ${16 * D4}>;

@@ -2,7 +2,6 @@
 // float atomics are needed and the order of every sum is fixed):
 //   delta[q] = Σ dO ∘ O;  P = exp(score - lse);  dP = kept ∘ (dO · Vᵀ);  dS = P ∘ (dP - delta);  dQ = dS · K / sqrt(D).
 // delta [B, H, T] is written for attention_backward_key.wgsl. qkv, dqkv [B·T, 3C]; out, dout [B·T, C], all as vec4.
-struct Dims { batch: u32, length: u32, scale: f32, site: u32, threshold: u32, keep_scale: f32 }
 @group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
 @group(0) @binding(1) var<storage, read> mask: array<u32>;
 @group(0) @binding(2) var<storage, read> limits: array<u32>;
@@ -13,11 +12,6 @@ struct Dims { batch: u32, length: u32, scale: f32, site: u32, threshold: u32, ke
 @group(0) @binding(7) var<storage, read_write> dqkv: array<vec4f>;
 @group(0) @binding(8) var<uniform> dims: Dims;
 //#include "attention_common.wgsl"
-//#if DROPOUT
-//#include "step.wgsl"
-//#include "philox.wgsl"
-//#include "dropout_mask.wgsl"
-//#end
 //#if !BROADCAST
 const TILE = 16u;
 var<workgroup> tile_k: array<vec4f, ${16 * D4}>;

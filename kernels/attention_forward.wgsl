@@ -3,7 +3,6 @@
 // lse [B, H, T] = log Σ exp(score).
 // mask [B, T]: 1 for a key to attend to; limits [B]: 1 + the last such key, 0 when there is none.
 // out [B·T, C] as vec4. See attention_common.wgsl for the layout of qkv and the two variants.
-struct Dims { batch: u32, length: u32, scale: f32, site: u32, threshold: u32, keep_scale: f32 }
 @group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
 @group(0) @binding(1) var<storage, read> mask: array<u32>;
 @group(0) @binding(2) var<storage, read> limits: array<u32>;
@@ -11,11 +10,6 @@ struct Dims { batch: u32, length: u32, scale: f32, site: u32, threshold: u32, ke
 @group(0) @binding(4) var<storage, read_write> lse: array<f32>;
 @group(0) @binding(5) var<uniform> dims: Dims;
 //#include "attention_common.wgsl"
-//#if DROPOUT
-//#include "step.wgsl"
-//#include "philox.wgsl"
-//#include "dropout_mask.wgsl"
-//#end
 //#if !BROADCAST
 const TILE = 16u;
 var<workgroup> tile_k: array<vec4f, ${16 * D4}>;
