@@ -105,7 +105,7 @@ export function describePreflight({ memory, limit, storage, weightsBytes, optimi
   return [
     `GPU memory   ${formatBytes(memory.total)}${bound}: ${describeMemory(memory)}`,
     `checkpoints  ${formatBytes(storage.perCheckpointBytes)} each (weights ${formatBytes(weightsBytes)}, optimizer ` +
-    `${formatBytes(optimizerBytes)}), at most ${formatBytes(storage.neededBytes)} per trial, ` +
+    `${formatBytes(optimizerBytes)}), ${formatBytes(storage.neededBytes)} per trial (more where best ones tie), ` +
     `${formatBytes(storage.freeBytes)} free`,
   ].join("\n");
 }
