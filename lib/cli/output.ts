@@ -1,9 +1,38 @@
 /** Who reads which stream: with --json programs read stdout and people stderr, without it people read stdout. */
 
-import { appendText } from "../support/json_lines.ts";
+import { writeSync } from "node:fs";
 
 const STDOUT = 1;
 const STDERR = 2;
+
+/** Streams whose reader has gone. */
+const closed = new Set<number>();
+/** Pause before a full pipe is tried again, and how often. */
+const RETRY_MS = 5, RETRIES = 2000;
+
+/**
+ * Writes a whole text to stdout (1) or stderr (2). A reader that has gone (`… | head`, a closed terminal, a dead parent)
+ * must not end a run whose results go to files, so the stream is given up without a word; a pipe that is full for the
+ * moment is waited for.
+ */
+export function writeStream(stream: number, text: string): void {
+  if (closed.has(stream)) return;
+  const bytes = new TextEncoder().encode(text);
+  let tries = 0;
+  for (let written = 0; written < bytes.length;) {
+    try {
+      written += writeSync(stream, bytes, written);
+    } catch (error) {
+      const { code } = error as Error & { code?: string };
+      if (code === "EAGAIN" && tries++ < RETRIES) {
+        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, RETRY_MS);
+        continue;
+      }
+      closed.add(stream);
+      return;
+    }
+  }
+}
 
 /** Where a command writes. */
 export interface Output {
@@ -18,9 +47,9 @@ export interface Output {
 export function createOutput(json: boolean): Output {
   return {
     json,
-    say: (text) => appendText(json ? STDERR : STDOUT, text + "\n"),
+    say: (text) => writeStream(json ? STDERR : STDOUT, text + "\n"),
     finish: (result) => {
-      if (json) appendText(STDOUT, JSON.stringify(result) + "\n");
+      if (json) writeStream(STDOUT, JSON.stringify(result) + "\n");
     },
   };
 }

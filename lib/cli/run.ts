@@ -1,9 +1,8 @@
 /** Runs one command: help, Ctrl-C, errors as one clear line with a remedy, and the exit code. */
 
 import { exitCode, storageError, WinnowError } from "../support/errors.ts";
-import { appendText } from "../support/json_lines.ts";
 import { maskSecrets } from "../support/masking.ts";
-import { createOutput, type Output } from "./output.ts";
+import { createOutput, type Output, writeStream } from "./output.ts";
 
 /** What `main` gets beside its options. */
 export interface CommandContext {
@@ -31,7 +30,7 @@ function onInterrupt(): { signal: AbortSignal; dispose(): void } {
     const now = performance.now();
     if (first === undefined) {
       first = now;
-      appendText(STDERR, "interrupted: saving; press Ctrl-C again to stop at once\n");
+      writeStream(STDERR, "interrupted: saving; press Ctrl-C again to stop at once\n");
       controller.abort(new WinnowError("interrupted", "interrupted", "Continue with: deno task resume"));
     } else if (now - first > SAME_PRESS_MS) {
       Deno.exit(130);
@@ -43,6 +42,22 @@ function onInterrupt(): { signal: AbortSignal; dispose(): void } {
     signal: controller.signal,
     dispose: () => signals.forEach((name) => Deno.removeSignalListener(name, handle)),
   };
+}
+
+/** How often a command looks whether the task that started it still lives. */
+const PARENT_CHECK_MS = 500;
+
+/**
+ * Ends the process when the `deno task` above it is killed: a kill -9 reaches the task alone, and what it started would
+ * train on unseen and hold the experiments folder. Everything on disk is safe at any instant.
+ */
+function endWithTask(): void {
+  if (Deno.env.get("WINNOW_TASK") !== "1") return;
+  const parent = Deno.ppid;
+  const timer = setInterval(() => {
+    if (Deno.ppid !== parent) Deno.exit(130);
+  }, PARENT_CHECK_MS);
+  Deno.unrefTimer(timer);
 }
 
 /** Errors of the file system that escaped the room they happened in, as what they mean to a person. */
@@ -99,7 +114,7 @@ export async function executeCommand<Options extends { json: boolean }>(
     return 0;
   } catch (error) {
     const explained = explain(error, interrupt?.signal);
-    appendText(STDERR, describeError(explained) + "\n");
+    writeStream(STDERR, describeError(explained) + "\n");
     return exitCode(explained);
   } finally {
     interrupt?.dispose();
@@ -108,6 +123,7 @@ export async function executeCommand<Options extends { json: boolean }>(
 
 /** Runs a command with the arguments of the process and ends the process with its exit code. */
 export async function runCommand<Options extends { json: boolean }>(command: Command<Options>): Promise<never> {
+  endWithTask();
   // An explicit exit: a GPU device or a worker left open must not keep a finished command alive.
   Deno.exit(await executeCommand(command, Deno.args));
 }

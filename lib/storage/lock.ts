@@ -7,18 +7,21 @@ import { storageError } from "../support/errors.ts";
 import { makeFolder } from "./atomic_file.ts";
 import { asStorageError } from "./fs_error.ts";
 
+const RETRY_MS = 100;
+
 /** A held lock; disposing of it (or the end of the process) frees it. */
 export interface FolderLock extends Disposable {
   readonly path: string;
 }
 
 /**
- * Takes the lock of a folder, at once or not at all. The lock file stays behind, empty and harmless: removing it would
+ * Takes the lock of a folder. The lock file stays behind, empty and harmless: removing it would
  * let two processes hold "the" lock on two different files.
  *
+ * @param patienceMs How long to wait for another process to let go: one that was killed may need a moment to end.
  * @throws a storage error when another process holds it.
  */
-export async function lockFolder(folder: string): Promise<FolderLock> {
+export async function lockFolder(folder: string, patienceMs = 0): Promise<FolderLock> {
   const path = join(folder, ".lock");
   let file: Deno.FsFile;
   try {
@@ -27,7 +30,13 @@ export async function lockFolder(folder: string): Promise<FolderLock> {
   } catch (error) {
     throw await asStorageError(error, "locking the experiments folder", path);
   }
-  if (!await file.tryLock(true)) {
+  const deadline = performance.now() + patienceMs;
+  let locked = await file.tryLock(true);
+  while (!locked && performance.now() < deadline) {
+    await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    locked = await file.tryLock(true);
+  }
+  if (!locked) {
     file.close();
     throw storageError(
       `another run is using the experiments folder ${resolve(folder)}`,

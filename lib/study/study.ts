@@ -64,6 +64,9 @@ export interface StudyResult {
 }
 
 const CONFIG = "winnow:config";
+
+/** How long a command waits for the run before it, which may just have been killed, to end. */
+const PATIENCE_MS = 10_000;
 const DATA = "winnow:data";
 
 const resultLine = (config: Config, trial: TrialSummary): TrialResultLine => ({
@@ -143,7 +146,7 @@ export async function resumeStudy(
   hooks: StudyHooks,
 ): Promise<StudyResult> {
   await requireDatabase(experiments);
-  using _lock = await lockFolder(experiments);
+  using _lock = await lockFolder(experiments, PATIENCE_MS);
   using db = await openStudyDatabase(studyDatabasePath(experiments));
   const study = studyId === undefined ? latestUnfinished(db) : findStudy(db, studyId);
   const context = await reopen(study, experiments, signal);
@@ -275,7 +278,7 @@ export async function evaluateStudy(
   hooks: StudyHooks,
 ): Promise<StudyResult> {
   await requireDatabase(experiments);
-  using _lock = await lockFolder(experiments);
+  using _lock = await lockFolder(experiments, PATIENCE_MS);
   using db = await openStudyDatabase(studyDatabasePath(experiments));
   const study = findStudy(db, studyId);
   const context = await reopen(study, experiments, signal);
@@ -290,7 +293,7 @@ export async function evaluateOneTrial(
   hooks: StudyHooks,
 ): Promise<object> {
   await requireDatabase(experiments);
-  using _lock = await lockFolder(experiments);
+  using _lock = await lockFolder(experiments, PATIENCE_MS);
   using db = await openStudyDatabase(studyDatabasePath(experiments));
   const found = findTrial(db, trialId);
   if (!found) throw inputError(`no trial ${trialId} in ${db.path}`, "Name a trial of the table that a study ends with");

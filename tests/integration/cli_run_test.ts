@@ -4,7 +4,7 @@ const FIXTURE = new URL("fixtures/command.ts", import.meta.url).pathname;
 
 function start(...args: string[]): Deno.ChildProcess {
   return new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "--no-check", "--allow-read=lib,configs", FIXTURE, ...args],
+    args: ["run", "--no-prompt", "--no-check", "--allow-read=lib,configs", "--allow-env=WINNOW_TASK", FIXTURE, ...args],
     env: { NO_COLOR: "1" },
     stdin: "null",
     stdout: "piped",

@@ -123,7 +123,10 @@ Deno.test("folders that cannot be written", async (t) => {
     });
     await t.step("a folder that another run is using", async () => {
       const place = join(folder, "busy");
-      const first = startCommand("train", oneStep(place, "training.max_steps=null", "training.epochs=100"));
+      const first = startCommand(
+        "train",
+        oneStep(place, "training.max_steps=null", "training.epochs=5000", "training.early_stopping=null"),
+      );
       await first.until("its first trial", () => loggedEvents(place).length > 0);
       for (const task of ["train", "resume"] as const) {
         const more = task === "train" ? oneStep(place) : ["--json", `paths.experiments=${place}`];
