@@ -4,7 +4,7 @@ import { WinnowError } from "../../lib/support/errors.ts";
 import { downloadFromHub } from "../../lib/weights/hub.ts";
 import { hubCacheFolder } from "../../lib/weights/hub_cache.ts";
 import { resolvePretrained } from "../../lib/weights/pretrained.ts";
-import { COMMIT, type HubServer, startHub } from "../peers/weights_hub_server.ts";
+import { COMMIT, type HubServer, startHub } from "../support/hub_server.ts";
 
 const MODEL = {
   "config.json": '{"model_type":"bert"}',

@@ -9,7 +9,7 @@ import { planEngine } from "../../lib/train/engine_plan.ts";
 import { loadArrays } from "../../lib/train/state.ts";
 import { readBertConfig } from "../../lib/weights/pretrained.ts";
 import { writeSafetensors } from "../../lib/weights/safetensors.ts";
-import { askPython } from "../peers/text_peer.ts";
+import { askPython } from "../support/python.ts";
 import { resultOf, runCommand, TINY, withFolder } from "../support/commands.ts";
 import { largestDifference, parseTensors } from "../support/golden.ts";
 

@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { bertNormalizer } from "../../lib/text/bert_normalizer.ts";
 import { forEachWord } from "../../lib/text/bert_pre_tokenizer.ts";
-import { askPython } from "../peers/text_peer.ts";
+import { askPython } from "../support/python.ts";
 
 type Row = [point: number, clean: string, chinese: string, accents: string, lower: string, kind: string];
 

@@ -5,8 +5,8 @@ import type { Tokenizer } from "../../lib/text/tokenizer.ts";
 import { buildWordPieceVocabulary } from "../../lib/text/vocabulary.ts";
 import { wordPieceTokenizer } from "../../lib/text/word_piece_tokenizer.ts";
 import { minilmFolder } from "../fixtures/fetch_minilm.ts";
-import { askPython, dataFile } from "../peers/text_peer.ts";
-import { comments, nastyTexts, tweets } from "../peers/text_samples.ts";
+import { askPython, dataFile } from "../support/python.ts";
+import { comments, nastyTexts, tweets } from "../support/text_samples.ts";
 
 type PeerEncoding = [ids: number[], offsets: [start: number, end: number][]];
 

@@ -12,8 +12,8 @@ import {
   writeSafetensors,
 } from "../../lib/weights/safetensors.ts";
 import { minilmFolder } from "../fixtures/fetch_minilm.ts";
-import { askPython } from "../peers/text_peer.ts";
-import { COMMIT, startHub } from "../peers/weights_hub_server.ts";
+import { askPython } from "../support/python.ts";
+import { COMMIT, startHub } from "../support/hub_server.ts";
 
 interface Description {
   metadata: Record<string, string>;

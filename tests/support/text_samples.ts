@@ -1,7 +1,7 @@
 /** Texts for the tokenizer tests: real ones from the shared data, and nasty ones made from a seed. */
 import { parse } from "csv-parse/sync";
 import { randomStream } from "../../lib/support/rng.ts";
-import { dataFile } from "./text_peer.ts";
+import { dataFile } from "./python.ts";
 
 /** The first `count` tweets. */
 export function tweets(count: number): string[] {

@@ -18,12 +18,16 @@ export interface HubServer extends AsyncDisposable {
 /** Files larger than this are served from another host, by their SHA-256, as Git LFS does. */
 const LFS_BYTES = 100;
 
-/** Serves `files` as repository org/name, a model and a dataset at once; every other name is 404. */
-export function startHub(files: Record<string, string>): HubServer {
+/** Serves `files` (texts or bytes) as repository org/name, a model and a dataset at once; every other name is 404. */
+export function startHub(files: Record<string, string | Uint8Array<ArrayBuffer>>): HubServer {
   const requests: string[] = [];
   const failures: HubServer["failures"] = [];
   const authorizations: HubServer["authorizations"] = { hub: [], files: [] };
-  const bytes = new Map(Object.entries(files).map(([path, text]) => [path, new TextEncoder().encode(text)]));
+  const bytes = new Map(
+    Object.entries(files).map((
+      [path, file],
+    ) => [path, typeof file === "string" ? new TextEncoder().encode(file) : file]),
+  );
 
   const storage = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, (request) => {
     authorizations.files.push(request.headers.get("Authorization"));
