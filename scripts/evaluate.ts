@@ -3,7 +3,7 @@ import { DEFAULT_CONFIG, EVALUATE_HELP, parseEvaluateOptions } from "../lib/cli/
 import { runCommand } from "../lib/cli/run.ts";
 import { studyProgress } from "../lib/cli/study_progress.ts";
 import { loadConfig } from "../lib/config/compose.ts";
-import { evaluateOneTrial, evaluateStudy } from "../lib/study/study.ts";
+import { evaluateOneTrial, evaluateStudy } from "../lib/study/conclude.ts";
 
 await runCommand({
   help: EVALUATE_HELP,

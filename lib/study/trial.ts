@@ -17,7 +17,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { type Engine, openEngine } from "../train/engine.ts";
 import type { EngineOptions } from "../train/engine_plan.ts";
 import type { EvaluateOptions } from "../train/evaluator.ts";
-import { type EpochRecord, type ModelFiles, type Signature, WEIGHTS_FILE } from "../train/state.ts";
+import { type ModelFiles, type Signature, WEIGHTS_FILE } from "../train/state.ts";
 import { fit, type TrainingProgress } from "../train/trainer.ts";
 import { type EncodedSplits, encodeSplits, type SplitDataset } from "./data_source.ts";
 import {
@@ -50,7 +50,6 @@ export interface StudyContext {
 /** What a trial tells while it runs. */
 export interface TrialEvents {
   onProgress(progress: TrainingProgress): void;
-  onEpoch(record: EpochRecord): void;
 }
 
 /**
@@ -252,7 +251,6 @@ export async function runTrial(
       onEpoch: (record) => {
         log.info("epoch", { ...record, gpu_bytes: context.gpu.allocatedBytes });
         trial.report(record.validation[metric]!, record.epoch);
-        events.onEpoch(record);
       },
       onCheckpoint: (checkpoint, seconds) => {
         savingSeconds += seconds;

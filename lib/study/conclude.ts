@@ -1,0 +1,124 @@
+/** The end of a study: the test split is looked at, the summary report written and the table shown. */
+import { join } from "node:path";
+import type { Config } from "../config/schema.ts";
+import { summarizeTrial, type TrialSummary } from "../hpo/executor.ts";
+import { bestTrial, findStudy, findTrial, listTrials, type Study, type StudyDatabase } from "../hpo/study_db.ts";
+import { readEvaluationReport, writeEvaluationReport, writeSummaryReport } from "../report/report_file.ts";
+import { studyTable } from "../report/study_table.ts";
+import { inputError } from "../support/errors.ts";
+import { VERSION } from "../support/version.ts";
+import { baselineMetrics, evaluateTrial } from "./evaluation.ts";
+import { reopen, withStudies } from "./stored.ts";
+import { checkpointReference, dataReference, experimentsFolder, type StudyContext, thresholdsOf } from "./trial.ts";
+
+/** A trial in the result of a command. */
+export interface TrialResultLine {
+  readonly trial_id: string;
+  readonly number: number;
+  readonly state: string;
+  readonly value: number | null;
+  /** The folder of the trial's best checkpoint, or null. */
+  readonly checkpoint: string | null;
+}
+
+/** The object that `--json` prints of a study. */
+export interface StudyResult {
+  readonly study_id: string;
+  readonly metric: string;
+  readonly best_trial_id: string;
+  readonly best_value: number;
+  readonly summary_report: string;
+  readonly trials: readonly TrialResultLine[];
+}
+
+const resultLine = (config: Config, trial: TrialSummary): TrialResultLine => ({
+  trial_id: trial.trial_id,
+  number: trial.number,
+  state: trial.state,
+  value: trial.value,
+  checkpoint: trial.checkpoint === null ? null : join(config.paths.experiments, trial.checkpoint),
+});
+
+/** Evaluates the best trial on the test split, writes the summary report and shows the table. */
+export async function concludeStudy(
+  db: StudyDatabase,
+  study: Study,
+  context: StudyContext,
+  { say }: { say(text: string): void },
+): Promise<StudyResult> {
+  const { config } = context;
+  const stored = listTrials(db, study).filter(({ id }) => id !== null);
+  const best = bestTrial(stored, study.direction);
+  if (!best) throw inputError(`study ${study.id} has no completed trial`, "Continue it with `deno task resume`");
+  const trials = stored.map(summarizeTrial);
+  const bestSummary = summarizeTrial(best);
+  const tested = await evaluateTrial(context, bestSummary);
+  const { metric, direction } = config.study;
+  const experiments = experimentsFolder(config);
+  const summary = {
+    version: VERSION,
+    study_id: study.id,
+    metric,
+    direction,
+    best_trial_id: bestSummary.trial_id,
+    best_value: bestSummary.value!,
+    trials,
+    test: tested[0]!.test,
+    co_best: tested.map(({ checkpoint, test }) => ({ checkpoint: checkpointReference(experiments, checkpoint), test })),
+    baseline: baselineMetrics(context),
+    thresholds: thresholdsOf(context),
+    config: JSON.parse(JSON.stringify(config)),
+    adapter: { name: context.gpu.name },
+    data: dataReference(context),
+  };
+  const path = await writeSummaryReport(config.paths.experiments, summary);
+  say(`\n${studyTable(summary)}\n\nreport: ${path}`);
+  return {
+    study_id: study.id,
+    metric,
+    best_trial_id: summary.best_trial_id,
+    best_value: summary.best_value,
+    summary_report: path,
+    trials: trials.map((trial) => resultLine(config, trial)),
+  };
+}
+
+/** Evaluates a study's best trial on the test split again and rewrites its summary report. */
+export async function evaluateStudy(
+  experiments: string,
+  studyId: string,
+  signal: AbortSignal,
+  { say }: { say(text: string): void },
+): Promise<StudyResult> {
+  return await withStudies(experiments, async (db) => {
+    const study = findStudy(db, studyId);
+    return await concludeStudy(db, study, await reopen(study, experiments, signal), { say });
+  });
+}
+
+/** Evaluates one trial on the test split and adds the figures to its evaluation report. */
+export async function evaluateOneTrial(
+  experiments: string,
+  trialId: string,
+  signal: AbortSignal,
+  { say }: { say(text: string): void },
+): Promise<object> {
+  return await withStudies(experiments, async (db) => {
+    const found = findTrial(db, trialId);
+    if (!found) {
+      throw inputError(`no trial ${trialId} in ${db.path}`, "Name a trial of the table that a study ends with");
+    }
+    const context = await reopen(found.study, experiments, signal);
+    const { config } = context;
+    const trial = summarizeTrial(found.trial);
+    const tested = await evaluateTrial(context, trial);
+    const { format: _format, written: _written, ...report } = await readEvaluationReport(experiments, trialId);
+    const test = tested[0]!.test;
+    const path = await writeEvaluationReport(experiments, { ...report, test });
+    const baseline = baselineMetrics(context);
+    const { metric } = config.study;
+    say(studyTable({ metric, best_trial_id: trialId, trials: [trial], test, baseline }));
+    say(`\nreport: ${path}`);
+    return { study_id: found.study.id, metric, ...resultLine(config, trial), evaluation_report: path, test, baseline };
+  });
+}
