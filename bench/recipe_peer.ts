@@ -66,6 +66,9 @@ export async function compareRecipe(
   { maxSteps }: { maxSteps?: number } = {},
 ): Promise<RecipeComparison> {
   if (config.training.accumulation_steps !== 1) throw new RangeError("Expected training.accumulation_steps to be 1");
+  if (config.model.criteria_dropout !== config.model.evidence_dropout) {
+    throw new RangeError("Expected criteria_dropout and evidence_dropout to be equal: the peer has one head dropout");
+  }
   const data = await openDataset(config);
   const model = await openModel(config, data.splits.train);
   const context: StudyContext = {

@@ -1,6 +1,6 @@
 /**
- * The one text expansion of Winnow's WGSL, for what `override` constants cannot do: unrolled register tiles, optional
- * bindings, element types. Directives are WGSL comments, so an unexpanded file still highlights and reads as WGSL.
+ * The one way in which Winnow's WGSL is specialised, since `override` constants cannot do all of it: unrolled
+ * register tiles, optional bindings, element types. Directives are WGSL comments, so an unexpanded file still highlights and reads as WGSL.
  *
  * - `//#for NAME in FROM..TO` … `//#end` repeats the lines with NAME = FROM, …, TO - 1
  * - `//#if EXPRESSION` … `//#else` … `//#end` keeps one branch (non-zero is true)

@@ -20,7 +20,7 @@ export interface Target {
 }
 
 /** The target of an open device. */
-export function targetOf(gpu: Gpu): Target {
+export function targetOf(gpu: Pick<Gpu, "limits" | "preset" | "subgroupSize">): Target {
   return {
     preset: gpu.preset,
     subgroupSize: gpu.subgroupSize,

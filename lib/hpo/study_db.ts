@@ -86,15 +86,6 @@ export function createStudy(
   });
 }
 
-/** Stores an attribute of a study, in place of an earlier one of that key. */
-export function setStudyAttribute(db: StudyDatabase, study: Study, key: string, value: unknown): void {
-  guarded(db, (connection) =>
-    connection.prepare(
-      "INSERT INTO study_user_attributes (study_id, key, value_json) VALUES (?, ?, ?) " +
-        "ON CONFLICT (study_id, key) DO UPDATE SET value_json = excluded.value_json",
-    ).run(study.row, key, JSON.stringify(value ?? null)));
-}
-
 /** All studies with one objective, oldest first. */
 export function listStudies(db: StudyDatabase): Study[] {
   const rows = select(

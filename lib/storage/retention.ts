@@ -73,16 +73,6 @@ export function planRetention<T extends Ranked>(checkpoints: readonly T[], rule:
   };
 }
 
-/** The checkpoints that the policy gives up, by ascending step. */
-export function selectForRemoval<T extends Ranked>(
-  checkpoints: readonly T[],
-  policy: RetentionPolicy,
-  metric: string,
-  direction: Direction,
-): T[] {
-  return planRetention(checkpoints, { policy, metric, direction }).remove;
-}
-
 /**
  * Applies the policy to a folder of checkpoints after a save: removes, and drops optimizer states.
  *

@@ -9,10 +9,8 @@ import { join } from "node:path";
 import { appendText, openJsonLines } from "./json_lines.ts";
 import { maskData } from "./masking.ts";
 
-/** How serious an event is, in rising order. */
-export const LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR"] as const;
-/** One of LEVELS. */
-export type Level = typeof LEVELS[number];
+/** How much an event matters. */
+export type Level = "DEBUG" | "INFO" | "WARNING" | "ERROR";
 
 /** What happened, where and when. */
 export interface LogEvent {
@@ -93,13 +91,6 @@ export function createLogger(
     warning: log("WARNING"),
     error: log("ERROR"),
     with: (more) => createLogger(sinks, { ...fields, ...more }),
-  };
-}
-
-/** Lets through only events of a level and above. */
-export function atLeast(level: Level, sink: Sink): Sink {
-  return (event) => {
-    if (LEVELS.indexOf(event.level) >= LEVELS.indexOf(level)) sink(event);
   };
 }
 

@@ -116,7 +116,7 @@ function checkBindings(graphs: readonly PlannedGraph[], limit: number): void {
 export function planEngine(
   gpu: Pick<Gpu, "limits" | "preset" | "subgroupSize">,
   options: EngineOptions,
-  target: Target = targetOf(gpu as Gpu),
+  target: Target = targetOf(gpu),
 ): EnginePlan {
   const { model, batchSize, lengths } = options;
   const parameters = layoutParameters(dualAgentParameters(model), target);
@@ -161,7 +161,7 @@ export function planEngine(
     input: { label: "inputs", chunkBytes: [inputTotal], totalBytes: inputTotal },
     activation: unionLayout(graphs.map(({ plan }) => plan)),
   };
-  const uniforms = graphs.reduce((sum, { graph }) => sum + programUniformBytes(gpu as Gpu, graph.calls.length), 0);
+  const uniforms = graphs.reduce((sum, { graph }) => sum + programUniformBytes(gpu, graph.calls.length), 0);
   const memory = {
     parameters: layouts.parameter.totalBytes,
     gradients: layouts.gradient.totalBytes,

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { planRetention, type Ranked, selectForRemoval } from "../../lib/storage/retention.ts";
+import { planRetention, type Ranked } from "../../lib/storage/retention.ts";
 
 /** Few distinct metric values, so that ties are common; NaN is null in a manifest. */
 const metricArbitrary = fc.option(fc.constantFrom(0, 0.5, 0.5, 0.75, 1, -Infinity), { freq: 5 });
@@ -23,7 +23,7 @@ const remaining = <T>(all: readonly T[], removed: readonly T[]) => all.filter((o
 
 Deno.test("one at least, the newest, the resume point and the last n always remain", () => {
   fc.assert(fc.property(checkpointsArbitrary, policyArbitrary, directionArbitrary, (all, policy, direction) => {
-    const kept = remaining(all, selectForRemoval(all, policy, "f1", direction));
+    const kept = remaining(all, planRetention(all, { policy, metric: "f1", direction }).remove);
     const byStep = all.toSorted((a, b) => step(b) - step(a));
     assert.ok(kept.length >= 1);
     assert.ok(kept.includes(byStep[0]!));
@@ -35,7 +35,7 @@ Deno.test("one at least, the newest, the resume point and the last n always rema
 
 Deno.test("nothing that was removed is better than, or as good as, one of the best k", () => {
   fc.assert(fc.property(checkpointsArbitrary, policyArbitrary, directionArbitrary, (all, policy, direction) => {
-    const removed = selectForRemoval(all, policy, "f1", direction);
+    const removed = planRetention(all, { policy, metric: "f1", direction }).remove;
     const sign = direction === "maximize" ? 1 : -1;
     const values = all.map((one) => one.info.metrics["f1"]).filter((value) => typeof value === "number")
       .map((value) => sign * value).filter((value) => value > -Infinity).sort((a, b) => b - a);
@@ -56,7 +56,7 @@ Deno.test("no more remain than the policy asks for, ties and the resume point as
       resumable: true,
       info: { ...one.info, metrics: { f1: one.info.step } },
     }));
-    const kept = remaining(distinct, selectForRemoval(distinct, policy, "f1", direction));
+    const kept = remaining(distinct, planRetention(distinct, { policy, metric: "f1", direction }).remove);
     assert.ok(kept.length <= Math.max(1, policy.keep_last_n) + policy.keep_best_k);
   }));
 });

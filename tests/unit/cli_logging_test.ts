@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { openJsonLines, readJsonLines } from "../../lib/support/json_lines.ts";
-import { atLeast, createLogger, formatEvent, type LogEvent, openLogFiles } from "../../lib/support/logging.ts";
+import { createLogger, formatEvent, type LogEvent, openLogFiles } from "../../lib/support/logging.ts";
 import { maskSecrets } from "../../lib/support/masking.ts";
 
 const SECRETS: [string, string][] = [
@@ -41,7 +41,10 @@ Deno.test("leaves ordinary text alone and long text is quick", () => {
 
 Deno.test("an event goes masked to every sink, with component, trial and step as fields", () => {
   const events: LogEvent[] = [], warnings: LogEvent[] = [];
-  const log = createLogger([(event) => events.push(event), atLeast("WARNING", (event) => warnings.push(event))])
+  const log = createLogger([
+    (event) => events.push(event),
+    (event) => event.level === "WARNING" && warnings.push(event),
+  ])
     .with({ component: "hub" }).with({ trial: "0123456789" });
   log.info("asked with hf_AbCdEfGhIjKlMnOp", { step: 3, url: "https://u:p@h.example", list: ["a@b.example"] });
   log.warning("slow");
