@@ -56,13 +56,12 @@ export interface TensorInfo {
 
 /** A header that has been checked in full. */
 export interface SafetensorsHeader {
-  metadata: Record<string, string>;
+  metadata: Readonly<Record<string, string>>;
   /** In the order of the header. */
   tensors: Map<string, TensorInfo>;
 }
 
 const size = z.int().min(0);
-const metadataSchema = z.record(z.string(), z.string());
 const tensorSchema = z.object({
   dtype: z.string(),
   shape: z.array(size).max(MAX_RANK),
@@ -103,18 +102,25 @@ export function parseHeader(header: Uint8Array, fileBytes: number, path: string)
   const dataStart = 8 + header.length;
   const dataBytes = fileBytes - dataStart;
   const tensors = new Map<string, TensorInfo>();
-  let metadata: Record<string, string> = {};
+  let metadata: Readonly<Record<string, string>> = {};
   for (const [name, value] of Object.entries(json)) {
     if (name === "__metadata__") {
-      const parsed = metadataSchema.safeParse(value);
-      if (!parsed.success) throw refuse(path, "__metadata__ is not a map of text to text");
-      metadata = parsed.data;
+      if (!isTextMap(value)) throw refuse(path, "__metadata__ is not a map of text to text");
+      metadata = value;
       continue;
     }
     tensors.set(name, parseTensor(name, value, dataStart, dataBytes, path));
   }
   checkTiling(tensors, dataStart, dataBytes, path);
   return { metadata, tensors };
+}
+
+/**
+ * Whether a JSON value maps text to text. Stands in for `z.record`, which leaves out a key named `__proto__`.
+ */
+export function isTextMap(value: unknown): value is Record<string, string> {
+  return typeof value === "object" && value !== null && !Array.isArray(value) &&
+    Object.values(value).every((text) => typeof text === "string");
 }
 
 function parseJson(header: Uint8Array, path: string): Record<string, unknown> {

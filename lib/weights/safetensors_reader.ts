@@ -1,8 +1,7 @@
 /** Reads safetensors files, single or sharded, one tensor at a time. */
 import { join } from "node:path";
-import { z } from "zod";
 import { inputError } from "../support/errors.ts";
-import { parseHeader, readHeaderLength, refuse, type TensorInfo } from "./safetensors_header.ts";
+import { isTextMap, parseHeader, readHeaderLength, refuse, type TensorInfo } from "./safetensors_header.ts";
 
 /** An open safetensors file or folder of shards. */
 export interface SafetensorsFile extends Disposable {
@@ -124,8 +123,6 @@ function readFloat32(
   return values;
 }
 
-const indexSchema = z.object({ weight_map: z.record(z.string(), z.string()) });
-
 /** An index of a hundred thousand tensors stays below this. */
 const MAX_INDEX_BYTES = 32 * 2 ** 20;
 
@@ -149,7 +146,7 @@ export function openSafetensorsFolder(folder: string): SafetensorsFile {
   const close = () => shards.forEach((shard) => shard.close());
   try {
     const tensors = new Map<string, TensorInfo>();
-    for (const [name, fileName] of Object.entries(weightMap)) {
+    for (const [name, fileName] of weightMap) {
       // A name with a slash could lead out of the folder.
       if (/[/\\]/.test(fileName)) {
         throw inputError(`${indexPath} names the shard ${JSON.stringify(fileName)}`, "Name files of the same folder");
@@ -163,10 +160,10 @@ export function openSafetensorsFolder(folder: string): SafetensorsFile {
       tensors.set(name, info);
     }
     return {
-      metadata: Object.assign({}, ...[...shards.values()].map((shard) => shard.metadata)),
+      metadata: Object.fromEntries([...shards.values()].flatMap((shard) => Object.entries(shard.metadata))),
       tensors,
       readFloat32: (name) => {
-        const fileName = tensors.has(name) ? weightMap[name] : undefined;
+        const fileName = weightMap.get(name);
         if (!fileName) throw inputError(`${indexPath} has no tensor "${name}"`, "Check that it belongs to this model");
         return shards.get(fileName)!.readFloat32(name);
       },
@@ -179,17 +176,20 @@ export function openSafetensorsFolder(folder: string): SafetensorsFile {
   }
 }
 
-function readIndex(path: string): Record<string, string> {
+function readIndex(path: string): Map<string, string> {
   const { size } = Deno.statSync(path);
   if (size > MAX_INDEX_BYTES) throw inputError(`${path} has ${size} bytes, too many for an index`, "Check the file");
+  const refusal = (cause?: unknown) =>
+    inputError(`${path} is not an index of weights: no map "weight_map" of text to text`, "Fetch it again", { cause });
+  let json: { weight_map?: unknown } | null;
   try {
-    return indexSchema.parse(JSON.parse(Deno.readTextFileSync(path))).weight_map;
+    json = JSON.parse(Deno.readTextFileSync(path));
   } catch (cause) {
-    if (!(cause instanceof SyntaxError || cause instanceof z.ZodError)) throw cause;
-    throw inputError(`${path} is not an index of weights: no map "weight_map" of text to text`, "Fetch it again", {
-      cause,
-    });
+    if (!(cause instanceof SyntaxError)) throw cause;
+    throw refusal(cause);
   }
+  if (!isTextMap(json?.weight_map)) throw refusal();
+  return new Map(Object.entries(json.weight_map));
 }
 
 function exists(path: string): boolean {

@@ -202,3 +202,18 @@ Deno.test("tensors that cannot be written leave no file", async () => {
     assert.deepEqual([...Deno.readDirSync(folder)], []);
   });
 });
+
+Deno.test("names of JavaScript's own are names like any other", () =>
+  inFolder(async (folder) => {
+    const metadata = JSON.parse(`{"__proto__": "a", "constructor": "b"}`);
+    const names = ["__proto__", "constructor", "toString"];
+    const shard = "model-00001-of-00001.safetensors";
+    const tensors = names.map((name, i) => ({ name, shape: [1], data: Float32Array.of(i) }));
+    await writeSafetensors(join(folder, shard), tensors, metadata);
+    const index = `{"weight_map": {${names.map((name) => `"${name}": "${shard}"`).join()}}}`;
+    await Deno.writeTextFile(join(folder, "model.safetensors.index.json"), index);
+    using file = openSafetensorsFolder(folder);
+    assert.deepEqual(Object.entries(file.metadata), [["__proto__", "a"], ["constructor", "b"]]);
+    assert.deepEqual([...file.tensors.keys()], names);
+    assert.deepEqual(names.map((name) => file.readFloat32(name)[0]), [0, 1, 2]);
+  }));
