@@ -3,7 +3,7 @@ import { inputError } from "../support/errors.ts";
 import { type AddedToken, addedTokenSplitter } from "./added_tokens.ts";
 import { bertNormalizer, type BertNormalizerOptions } from "./bert_normalizer.ts";
 import { forEachWord } from "./bert_pre_tokenizer.ts";
-import type { Encoding, Tokenizer } from "./tokenizer.ts";
+import type { Encoding, Piece, Tokenizer } from "./tokenizer.ts";
 import { wordPiece } from "./word_piece.ts";
 import { tokenizerFiles } from "./word_piece_files.ts";
 
@@ -110,6 +110,15 @@ export function tokenizerFrom(definition: WordPieceDefinition, files: () => Map<
     return { ids: Uint32Array.from(ids), offsets: Uint32Array.from(offsets) };
   };
 
+  const contents = new Map([...vocabulary].map(([token, id]) => [id, token]));
+  const added = new Set(addedTokens.map(({ id }) => id));
+  const piece = (id: number): Piece | undefined => {
+    const token = contents.get(id);
+    if (token === undefined || added.has(id) || Object.values(special).includes(token)) return undefined;
+    const continues = token.startsWith(definition.continuingPrefix) && token !== definition.continuingPrefix;
+    return { text: continues ? token.slice(definition.continuingPrefix.length) : token, startsWord: !continues };
+  };
+
   return {
     vocabSize,
     unkId,
@@ -117,6 +126,8 @@ export function tokenizerFrom(definition: WordPieceDefinition, files: () => Map<
     sepId: idOf(special.sep, "separator"),
     padId: idOf(special.pad, "padding"),
     maskId: idOf(special.mask, "mask"),
+    pairSeparators: 1,
+    piece,
     encode,
     files,
   };

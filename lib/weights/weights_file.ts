@@ -1,0 +1,34 @@
+/** Pretrained weights on disk, whatever format they are in: what the rest of the house reads. */
+import { openSafetensorsFolder } from "./safetensors.ts";
+
+/** What is known of a tensor before it is read. */
+export interface WeightInfo {
+  /** safetensors' name of the element type in the file: "F32", "F16", "BF16", "I64", … */
+  readonly dtype: string;
+  /** In PyTorch's layout: a linear layer's weight is [outputs, inputs]. */
+  readonly shape: readonly number[];
+  readonly byteLength: number;
+}
+
+/** Opened weights: one file or all shards of a model, with PyTorch's tensor names. */
+export interface WeightsFile extends Disposable {
+  /** Every tensor by name. */
+  readonly tensors: ReadonlyMap<string, WeightInfo>;
+  /**
+   * One tensor as float32, flat in row-major order.
+   *
+   * @throws an input error when there is no such tensor, it is not of a floating-point type, or the file has changed
+   */
+  readFloat32(name: string): Float32Array<ArrayBuffer>;
+  /** May be called again. */
+  close(): void;
+}
+
+/**
+ * Opens the weights in a model's folder.
+ *
+ * @throws an input error when there are none, a shard is missing, or a file is damaged
+ */
+export function openWeights(folder: string): WeightsFile {
+  return openSafetensorsFolder(folder);
+}
