@@ -6,7 +6,7 @@ import { createGraph, type Graph, type Target } from "../graph/graph.ts";
 import { differentiate } from "../graph/autodiff.ts";
 import { dropout, sigmoid } from "../graph/ops/elementwise.ts";
 import { linear } from "../graph/ops/linear.ts";
-import { bceLoss, recordLoss, spanLoss } from "../graph/ops/losses.ts";
+import { BCE, criteriaLoss, recordLoss, spanLoss } from "../graph/ops/losses.ts";
 import { pool, type Pooling } from "../graph/ops/pool.ts";
 import type { ParameterSet, ParameterSpec } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
@@ -82,7 +82,11 @@ export function trainingGraph(
   const g = createGraph(target, true);
   const { inputs, ring } = bind(g);
   const outputs = forward(g, config, parameterLookup(g, parameters), inputs);
-  const criteria = bceLoss(g, outputs.criteriaLogits, inputs.labels, inputs.sampleWeight);
+  const criteria = criteriaLoss(g, {
+    logits: outputs.criteriaLogits,
+    labels: inputs.labels,
+    weight: inputs.sampleWeight,
+  }, BCE);
   const span = spanLoss(g, outputs.evidenceLogits, {
     mask: inputs.mask,
     start: inputs.spanStart,
@@ -115,7 +119,11 @@ export function evaluationGraph(
   const g = createGraph(target, false, { keepAll: options.keepStates ?? false });
   const { inputs, ring } = bind(g);
   const { states, criteriaLogits, evidenceLogits } = forward(g, config, parameterLookup(g, parameters), inputs);
-  const criteria = bceLoss(g, criteriaLogits, inputs.labels, inputs.sampleWeight);
+  const criteria = criteriaLoss(g, {
+    logits: criteriaLogits,
+    labels: inputs.labels,
+    weight: inputs.sampleWeight,
+  }, BCE);
   const span = spanLoss(g, evidenceLogits, {
     mask: inputs.mask,
     start: inputs.spanStart,

@@ -15,7 +15,7 @@ import { copy, dropout, gelu, tanh } from "../../lib/graph/ops/elementwise.ts";
 import { embedding } from "../../lib/graph/ops/embedding.ts";
 import { layerNorm } from "../../lib/graph/ops/layer_norm.ts";
 import { feedForward, linear } from "../../lib/graph/ops/linear.ts";
-import { bceLoss, type Loss, spanLoss } from "../../lib/graph/ops/losses.ts";
+import { BCE, criteriaLoss, type Loss, spanLoss } from "../../lib/graph/ops/losses.ts";
 import { pool } from "../../lib/graph/ops/pool.ts";
 import { softmax } from "../../lib/graph/ops/softmax.ts";
 import { elementCount, type Tensor } from "../../lib/graph/tensor.ts";
@@ -205,13 +205,13 @@ const CHECKS: Record<string, Check> = {
   softmax: { inputs: { x: hidden("x", 5, 13) }, op: (g, t) => softmax(g, t["x"]!) },
   "softmax of long rows": { inputs: { x: hidden("x", 3, 150) }, op: (g, t) => softmax(g, t["x"]!) },
   dropout: { inputs: { x: hidden("x", 5, 13) }, op: (g, t) => dropout(g, t["x"]!, 0.4), training: true },
-  bceLoss: {
+  criteriaLoss: {
     inputs: {
       logits: hidden("logits", 4, 9),
       labels: constant([4, 9], normal("labels", 36).map((value) => value > 0 ? 1 : 0)),
       weight: constant([4], Float32Array.of(1, 0, 1, 2)),
     },
-    op: (g, t) => bceLoss(g, t["logits"]!, t["labels"]!, t["weight"]!),
+    op: (g, t) => criteriaLoss(g, { logits: t["logits"]!, labels: t["labels"]!, weight: t["weight"]! }, BCE),
   },
   spanLoss: {
     inputs: {

@@ -10,7 +10,7 @@ import { gelu, tanh } from "../../lib/graph/ops/elementwise.ts";
 import { embedding } from "../../lib/graph/ops/embedding.ts";
 import { layerNorm } from "../../lib/graph/ops/layer_norm.ts";
 import { linear } from "../../lib/graph/ops/linear.ts";
-import { bceLoss, spanLoss } from "../../lib/graph/ops/losses.ts";
+import { BCE, criteriaLoss, spanLoss } from "../../lib/graph/ops/losses.ts";
 import { pool } from "../../lib/graph/ops/pool.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
 import { type GoldenTensor, largestDifference, readGolden, readGoldenJson } from "../support/golden.ts";
@@ -176,7 +176,9 @@ const OPS: Record<string, (get: Get, golden: GoldenCase, target: Partial<Target>
           labels: constantOf(get("labels")),
           weight: constantOf(get("sampleWeight")),
         },
-        build: (g, { logits, labels, weight }) => ({ outputs: { ...bceLoss(g, logits, labels, weight) } }),
+        build: (g, { logits, labels, weight }) => ({
+          outputs: { ...criteriaLoss(g, { logits, labels, weight }, BCE) },
+        }),
       },
       target,
       { criteriaScale: 1 / (criteria * Math.max(1, sum(get("sampleWeight").data))) },
@@ -269,7 +271,7 @@ for (const [variant, target] of Object.entries(VARIANTS).slice(0, 3)) {
         labels: constant([3, 2], Float32Array.of(1, 0, 1, 0, NaN, 1)),
         weight: constant([3], Float32Array.of(0, 0, 0)),
       },
-      build: (g, { logits, labels, weight }) => ({ outputs: { ...bceLoss(g, logits, labels, weight) } }),
+      build: (g, { logits, labels, weight }) => ({ outputs: { ...criteriaLoss(g, { logits, labels, weight }, BCE) } }),
     }, target);
     assert.deepEqual([...bce.items, ...bce.dlogits], new Array(12).fill(0));
 

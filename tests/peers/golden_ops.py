@@ -281,21 +281,19 @@ def clippings(book: Book) -> None:
         book.add(name, "clipGradNorm", "a, b, c are gradients", inputs, outputs, maxNorm=maximum)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def run(file: str, sections: tuple[Callable[[Book], None], ...], description: str | None) -> None:
+    """The command line of a generator: writes tests/golden/FILE.*, or compares with `--check`."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--check", action="store_true", help="compare with the committed file, write nothing")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     book = Book()
-    for section in (
-        layer_norms, activations, linears, embeddings, poolings, attentions, criteria_losses, span_losses, optimizers,
-        clippings,
-    ):  # fmt: skip
+    for section in sections:
         section(book)
     broken = [name for name, value in book.tensors.items() if not torch.isfinite(value.double()).all()]
     if broken:
         sys.exit(f"Expected finite numbers only but found NaN or infinity in {', '.join(broken)}")
-    path = GOLDEN / "ops.safetensors"
+    path = GOLDEN / f"{file}.safetensors"
     if arguments.check:
         stored = load_file(path)
         if stored.keys() != book.tensors.keys():
@@ -303,7 +301,7 @@ def main() -> None:
         for name, value in stored.items():
             if not torch.allclose(book.tensors[name].double(), value.double(), rtol=LIMIT, atol=LIMIT):
                 sys.exit(f"{name}: the committed file differs; find out what changed.")
-        print(f"ops: {len(stored)} tensors agree within {LIMIT}")
+        print(f"{file}: {len(stored)} tensors agree within {LIMIT}")
         return
     GOLDEN.mkdir(exist_ok=True)
     save_file(book.tensors, path)
@@ -312,4 +310,11 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(
+        "ops",
+        (
+            layer_norms, activations, linears, embeddings, poolings, attentions, criteria_losses, span_losses,
+            optimizers, clippings,
+        ),
+        __doc__,
+    )  # fmt: skip

@@ -53,7 +53,11 @@ Deno.test("a binding in a branch that is not kept does not exist", () => {
 });
 
 Deno.test("step scalars are found through an include", () => {
-  const { usesStep, dimsIndex } = specialise(KERNELS.bceLoss, { CRITERIA: 9 }, NONE);
+  const { usesStep, dimsIndex } = specialise(
+    KERNELS.criteriaLoss,
+    { CRITERIA: 9, POSITIVE_WEIGHT: 0, ADAPTIVE: 0 },
+    NONE,
+  );
   assert.equal(usesStep, true);
   assert.equal(dimsIndex, 5);
 });

@@ -5,9 +5,10 @@ import attentionBackwardKey from "../../../kernels/attention_backward_key.wgsl" 
 import attentionBackwardQuery from "../../../kernels/attention_backward_query.wgsl" with { type: "text" };
 import attentionCommon from "../../../kernels/attention_common.wgsl" with { type: "text" };
 import attentionForward from "../../../kernels/attention_forward.wgsl" with { type: "text" };
-import bceLoss from "../../../kernels/bce_loss.wgsl" with { type: "text" };
 import clipDecide from "../../../kernels/clip_decide.wgsl" with { type: "text" };
 import columnSum from "../../../kernels/column_sum.wgsl" with { type: "text" };
+import confidenceUpdate from "../../../kernels/confidence_update.wgsl" with { type: "text" };
+import criteriaLoss from "../../../kernels/criteria_loss.wgsl" with { type: "text" };
 import dropoutMask from "../../../kernels/dropout_mask.wgsl" with { type: "text" };
 import elementwise from "../../../kernels/elementwise.wgsl" with { type: "text" };
 import embeddingBackward from "../../../kernels/embedding_backward.wgsl" with { type: "text" };
@@ -42,9 +43,10 @@ export const KERNELS = {
   attentionBackwardKey: kernel("attention_backward_key", attentionBackwardKey),
   attentionBackwardQuery: kernel("attention_backward_query", attentionBackwardQuery),
   attentionForward: kernel("attention_forward", attentionForward),
-  bceLoss: kernel("bce_loss", bceLoss),
   clipDecide: kernel("clip_decide", clipDecide),
   columnSum: kernel("column_sum", columnSum),
+  confidenceUpdate: kernel("confidence_update", confidenceUpdate),
+  criteriaLoss: kernel("criteria_loss", criteriaLoss),
   elementwise: kernel("elementwise", elementwise),
   embeddingBackward: kernel("embedding_backward", embeddingBackward),
   embeddingForward: kernel("embedding_forward", embeddingForward),
