@@ -20,14 +20,7 @@ struct Dims { count: u32, alpha: f32, gamma: f32, smoothing: f32 }
 @group(0) @binding(7) var<storage, read> confidence: array<f32>;
 //#end
 //#include "step.wgsl"
-
-// log(1 + u) for 0 <= u <= 1 by the series of 2·atanh(u / (2 + u)): the driver's log loses all digits near 1.
-fn log1p_unit(u: f32) -> f32 {
-  let s = u / (2.0 + u);
-  let q = s * s;
-  return 2.0 * s * (1.0 + q * (1.0 / 3.0 + q * (1.0 / 5.0 + q * (1.0 / 7.0 + q * (1.0 / 9.0 + q * (1.0 / 11.0
-    + q * (1.0 / 13.0)))))));
-}
+//#include "log1p_unit.wgsl"
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {

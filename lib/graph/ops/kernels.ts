@@ -8,6 +8,9 @@ import attentionForward from "../../../kernels/attention_forward.wgsl" with { ty
 import clipDecide from "../../../kernels/clip_decide.wgsl" with { type: "text" };
 import columnSum from "../../../kernels/column_sum.wgsl" with { type: "text" };
 import confidenceUpdate from "../../../kernels/confidence_update.wgsl" with { type: "text" };
+import crfCommon from "../../../kernels/crf_common.wgsl" with { type: "text" };
+import crfLoss from "../../../kernels/crf_loss.wgsl" with { type: "text" };
+import crfViterbi from "../../../kernels/crf_viterbi.wgsl" with { type: "text" };
 import criteriaLoss from "../../../kernels/criteria_loss.wgsl" with { type: "text" };
 import dropoutMask from "../../../kernels/dropout_mask.wgsl" with { type: "text" };
 import elementwise from "../../../kernels/elementwise.wgsl" with { type: "text" };
@@ -16,6 +19,7 @@ import embeddingForward from "../../../kernels/embedding_forward.wgsl" with { ty
 import gelu from "../../../kernels/gelu.wgsl" with { type: "text" };
 import layerNormBackward from "../../../kernels/layer_norm_backward.wgsl" with { type: "text" };
 import layerNormForward from "../../../kernels/layer_norm_forward.wgsl" with { type: "text" };
+import log1pUnit from "../../../kernels/log1p_unit.wgsl" with { type: "text" };
 import lossRecord from "../../../kernels/loss_record.wgsl" with { type: "text" };
 import philox from "../../../kernels/philox.wgsl" with { type: "text" };
 import poolBackward from "../../../kernels/pool_backward.wgsl" with { type: "text" };
@@ -28,8 +32,10 @@ import sumSquares from "../../../kernels/sum_squares.wgsl" with { type: "text" }
 
 const includes = {
   "attention_common.wgsl": attentionCommon,
+  "crf_common.wgsl": crfCommon,
   "dropout_mask.wgsl": dropoutMask,
   "gelu.wgsl": gelu,
+  "log1p_unit.wgsl": log1pUnit,
   "philox.wgsl": philox,
   "row_reduce.wgsl": rowReduce,
   "step.wgsl": step,
@@ -46,6 +52,8 @@ export const KERNELS = {
   clipDecide: kernel("clip_decide", clipDecide),
   columnSum: kernel("column_sum", columnSum),
   confidenceUpdate: kernel("confidence_update", confidenceUpdate),
+  crfLoss: kernel("crf_loss", crfLoss),
+  crfViterbi: kernel("crf_viterbi", crfViterbi),
   criteriaLoss: kernel("criteria_loss", criteriaLoss),
   elementwise: kernel("elementwise", elementwise),
   embeddingBackward: kernel("embedding_backward", embeddingBackward),
