@@ -70,7 +70,7 @@ const plan = planEngine(gpu, {
     criteriaDropout: dropout,
     evidenceDropout: dropout,
   },
-  optimizer: { weightDecay: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
+  optimizer: { name: "adamw", weightDecay: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
   batchSize: batch,
   lengths: [length],
 });

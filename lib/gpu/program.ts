@@ -121,9 +121,12 @@ function promotedBindings(dispatch: Dispatch, access: ReadonlyMap<string, string
   return promoted;
 }
 
+/** Bytes reserved for the `Dims` of a dispatch: the largest has 9 fields, rounded up. */
+const DIMS_BYTES = 64;
+
 /** Bytes of the uniform buffer that a program with so many dispatches needs: the part of a plan that no arena holds. */
 export function programUniformBytes(gpu: Pick<Gpu, "limits">, dispatches: number): number {
-  return Math.max(1, dispatches) * Math.max(32, gpu.limits.minUniformBufferOffsetAlignment);
+  return Math.max(1, dispatches) * Math.max(DIMS_BYTES, gpu.limits.minUniformBufferOffsetAlignment);
 }
 
 /**
@@ -132,7 +135,7 @@ export function programUniformBytes(gpu: Pick<Gpu, "limits">, dispatches: number
  * @throws {TypeError} when a dispatch lacks a binding or a `Dims` value its kernel declares, or exceeds a limit
  */
 export function recordProgram(gpu: Gpu, label: string, ring: StepRing, dispatches: readonly Dispatch[]): Program {
-  const stride = Math.max(32, gpu.limits.minUniformBufferOffsetAlignment);
+  const stride = Math.max(DIMS_BYTES, gpu.limits.minUniformBufferOffsetAlignment);
   const uniformBytes = programUniformBytes(gpu, dispatches.length);
   const uniforms = gpu.createBuffer(`${label} dims`, uniformBytes, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
   const dimsData = new DataView(new ArrayBuffer(uniformBytes));

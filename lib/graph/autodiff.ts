@@ -21,7 +21,7 @@ export function differentiate(
   const gradients = new Map<Tensor, Tensor>(seeds);
   for (const entry of [...g.tape].reverse()) {
     const dy = gradients.get(entry.output);
-    if (!dy || !entry.output.requiresGradient) continue;
+    if (!dy) continue;
     gradients.delete(entry.output);
     const makers = entry.backward(dy);
     for (const [name, input] of Object.entries(entry.inputs)) {

@@ -58,7 +58,7 @@ export interface Graph {
   readonly calls: KernelCall[];
   readonly tape: TapeEntry[];
   /** A new activation. */
-  tensor(name: string, shape: readonly number[], options?: { requiresGradient?: boolean }): Tensor;
+  tensor(name: string, shape: readonly number[]): Tensor;
   /** A tensor with a fixed place in an arena other than the activations'. */
   fixed(name: string, shape: readonly number[], arena: ArenaName, slot: ArenaSlot, requiresGradient?: boolean): Tensor;
   /** Appends a kernel dispatch. */
@@ -83,7 +83,7 @@ export function createGraph(target: Target, training: boolean, { keepAll = false
     tape,
     kept,
     keep: (tensor) => void kept.add(tensor),
-    tensor(name, shape, { requiresGradient = false } = {}) {
+    tensor(name, shape) {
       const rows = Math.ceil(rowCount(shape) / ROW_PADDING) * ROW_PADDING;
       const bytes = (shape.length > 1 ? rows * shape.at(-1)! : elementCount(shape)) * 4;
       const tensor: Tensor = {
@@ -93,7 +93,7 @@ export function createGraph(target: Target, training: boolean, { keepAll = false
         arena: "activation",
         bytes,
         slot: undefined,
-        requiresGradient,
+        requiresGradient: false,
       };
       if (keepAll) kept.add(tensor);
       return tensor;
@@ -118,16 +118,22 @@ export interface OpDefinition<Inputs extends Readonly<Record<string, Tensor | un
   ): { [Name in keyof Inputs]?: GradientMaker };
 }
 
-/** Makes an op callable on a graph: runs its forward and records it on the tape. */
+/**
+ * Makes an op callable on a graph: runs its forward and records it on the tape. Where none of its inputs wants a
+ * derivative (below frozen layers), nothing is recorded, so nothing is kept for a backward pass either.
+ */
 export function defineOp<Inputs extends Readonly<Record<string, Tensor | undefined>>, Attributes, Saved>(
   name: string,
   definition: OpDefinition<Inputs, Attributes, Saved>,
 ): (g: Graph, inputs: Inputs, attributes: Attributes) => Tensor {
   return (g, inputs, attributes) => {
     const { output, saved } = definition.forward(g, inputs, attributes);
+    const given = Object.fromEntries(Object.entries(inputs).filter(([, tensor]) => tensor)) as Record<string, Tensor>;
+    output.requiresGradient = Object.values(given).some(({ requiresGradient }) => requiresGradient);
+    if (!output.requiresGradient) return output;
     g.tape.push({
       name,
-      inputs: Object.fromEntries(Object.entries(inputs).filter(([, tensor]) => tensor)) as Record<string, Tensor>,
+      inputs: given,
       output,
       backward: (dy) => definition.backward(g, inputs, dy, saved, attributes) as Record<string, GradientMaker>,
     });

@@ -1,18 +1,34 @@
-/** The optimizer as a graph: global-norm clipping decided on the GPU, then AdamW over runs of parameters. */
-import { align, type ArenaSlot } from "../gpu/arena.ts";
+/** The optimizer as a graph: global-norm clipping decided on the GPU, then one of the optimizers over runs of parameters. */
+import { align, type ArenaLayout, type ArenaSlot } from "../gpu/arena.ts";
 import { type Graph, linearGrid, rowKernel } from "./graph.ts";
 import { KERNELS } from "./ops/kernels.ts";
 import type { ParameterSet } from "./parameters.ts";
 import type { Tensor } from "./tensor.ts";
 
-/** Settings of AdamW and clipping that do not change during a run. */
+/** The optimizers, with the arrays of state that each keeps per parameter; see `optimizer.wgsl`. */
+export const OPTIMIZERS = {
+  adamw: { summary: "Adam with decoupled weight decay (Loshchilov & Hutter 2019)", moments: 2 },
+  adam: { summary: "Adam, weight decay as an L2 term of the gradient (Kingma & Ba 2015)", moments: 2 },
+  sgd: { summary: "Stochastic gradient descent with momentum, weight decay as an L2 term", moments: 1 },
+  lion: { summary: "Lion: the sign of an interpolated momentum (Chen et al. 2023)", moments: 1 },
+} as const;
+
+/** The name of an optimizer. */
+export type OptimizerName = keyof typeof OPTIMIZERS;
+
+/** Settings of the optimizer and of clipping that do not change during a run. */
 export interface OptimizerOptions {
+  readonly name: OptimizerName;
   readonly weightDecay: number;
+  /** Decay of the first moment; the momentum of `sgd`. */
   readonly beta1: number;
+  /** Decay of the second moment; of Lion's momentum. */
   readonly beta2: number;
   readonly epsilon: number;
   /** Largest global 2-norm of the gradient; 0 for no clipping. */
   readonly maxGradNorm: number;
+  /** Decay of the exponential moving average of the parameters, in (0, 1); no average is kept without it. */
+  readonly averageDecay?: number | undefined;
 }
 
 /** vec4 elements that one row of lanes sums before partial sums are combined. */
@@ -28,9 +44,19 @@ function windows(slot: ArenaSlot, maxBindingBytes: number): ArenaSlot[] {
   return parts;
 }
 
-/** Bytes of the two moments, laid out as the parameters: first moments, then second moments. */
+/** The place of a moment of a parameter: moments are laid out as what is trained, one after the other. */
 export function momentSlot(parameters: ParameterSet, moment: 0 | 1, slot: ArenaSlot): ArenaSlot {
-  return { ...slot, chunk: slot.chunk + moment * parameters.layout.chunkBytes.length };
+  return { ...slot, chunk: slot.chunk + moment * parameters.trainedLayout.chunkBytes.length };
+}
+
+/** Bytes of the optimizer's state. */
+export function momentLayout({ trainedLayout }: ParameterSet, name: OptimizerName): ArenaLayout {
+  const { moments } = OPTIMIZERS[name];
+  return {
+    label: "moments",
+    chunkBytes: Array.from({ length: moments }, () => trainedLayout.chunkBytes).flat(),
+    totalBytes: moments * trainedLayout.totalBytes,
+  };
 }
 
 /**
@@ -44,8 +70,14 @@ export function clipAndUpdate(
   control: Tensor,
   ring: Tensor,
 ): void {
-  const runs = parameters.runs.flatMap(({ slot, decay }) =>
-    windows(slot, g.target.maxBindingBytes).map((part) => ({ part, decay, count: align(part.size) / 16 }))
+  const { name, averageDecay } = options;
+  const runs = parameters.runs.flatMap(({ slot, decay, learningRateScale }) =>
+    windows(slot, g.target.maxBindingBytes).map((part) => ({
+      part,
+      decay,
+      learningRateScale,
+      count: align(part.size) / 16,
+    }))
   );
   const chunks = runs.map(({ count }) => Math.ceil(count / CHUNK));
   const total = chunks.reduce((sum, count) => sum + count, 0);
@@ -54,7 +86,10 @@ export function clipAndUpdate(
     p: g.fixed(`run ${i}`, [part.size / 4], "parameter", part),
     g: g.fixed(`run ${i} gradient`, [part.size / 4], "gradient", part),
     m: g.fixed(`run ${i} first moment`, [part.size / 4], "moment", momentSlot(parameters, 0, part)),
-    v: g.fixed(`run ${i} second moment`, [part.size / 4], "moment", momentSlot(parameters, 1, part)),
+    ...(OPTIMIZERS[name].moments === 2
+      ? { v: g.fixed(`run ${i} second moment`, [part.size / 4], "moment", momentSlot(parameters, 1, part)) }
+      : {}),
+    ...(averageDecay === undefined ? {} : { shadow: g.fixed(`run ${i} average`, [part.size / 4], "average", part) }),
   }));
   let first = 0;
   runs.forEach(({ count }, i) => {
@@ -75,20 +110,27 @@ export function clipAndUpdate(
     dims: { count: total, max_norm: options.maxGradNorm },
     grid: [1, 1, 1],
   });
-  runs.forEach(({ decay, count }, i) => {
+  runs.forEach(({ decay, learningRateScale, count }, i) => {
     g.emit({
-      kernel: KERNELS.adamw,
-      constants: {},
+      kernel: KERNELS.optimizer,
+      constants: {
+        ADAMW: name === "adamw" ? 1 : 0,
+        ADAM: name === "adam" ? 1 : 0,
+        SGD: name === "sgd" ? 1 : 0,
+        LION: name === "lion" ? 1 : 0,
+        EMA: averageDecay === undefined ? 0 : 1,
+      },
       bindings: { ...tensors[i]!, control },
       dims: {
         count,
-        learning_rate_scale: 1,
+        learning_rate_scale: learningRateScale,
         weight_decay: decay ? options.weightDecay : 0,
         beta1: options.beta1,
         beta2: options.beta2,
         epsilon: options.epsilon,
         one_minus_beta1: 1 - options.beta1,
         one_minus_beta2: 1 - options.beta2,
+        one_minus_ema: 1 - (averageDecay ?? 1),
       },
       grid: linearGrid(count / 256),
     });

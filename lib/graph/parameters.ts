@@ -17,20 +17,27 @@ export interface ParameterSpec {
   readonly initialisation: Initialisation;
   /** Whether weight decay applies: not for biases and LayerNorm parameters. */
   readonly decay: boolean;
+  /** Whether it is trained: true unless given. What is frozen has no gradient and no optimizer state. */
+  readonly trained?: boolean;
+  /** Factor on the learning rate: 1 unless given. */
+  readonly learningRateScale?: number;
   /** Names of equal row blocks when the parameter fuses several checkpoint tensors (query, key, value). */
   readonly parts?: readonly string[];
 }
 
-/** A run of neighbouring parameters with one weight-decay setting. */
+/** A run of neighbouring parameters with the same optimizer settings. */
 export interface ParameterRun {
   readonly slot: ArenaSlot;
   readonly decay: boolean;
+  readonly learningRateScale: number;
 }
 
 /** Parameters with their places. */
 export interface ParameterSet {
   readonly specs: readonly ParameterSpec[];
   readonly layout: ArenaLayout;
+  /** The beginning of `layout` that holds what is trained: the layout of gradients and optimizer state. */
+  readonly trainedLayout: ArenaLayout;
   readonly runs: readonly ParameterRun[];
   /** @throws {RangeError} when there is no parameter of that name */
   slot(name: string): ArenaSlot;
@@ -40,22 +47,40 @@ export interface ParameterSet {
   gradient(g: Graph, parameter: Tensor): Tensor;
 }
 
-/** Lays out parameters: those with weight decay first, so that two runs per buffer cover them all. */
+const isTrained = (spec: ParameterSpec): boolean => spec.trained ?? true;
+const scaleOf = (spec: ParameterSpec): number => spec.learningRateScale ?? 1;
+
+/**
+ * Lays out parameters: what is trained first, those with the same optimizer settings beside one another, so that few
+ * dispatches update them all and gradients take no place for what is frozen.
+ */
 export function layoutParameters(specs: readonly ParameterSpec[], target: Target): ParameterSet {
-  const ordered = [...specs.filter((spec) => spec.decay), ...specs.filter((spec) => !spec.decay)];
+  const ordered = specs.toSorted((a, b) =>
+    Number(isTrained(b)) - Number(isTrained(a)) || Number(b.decay) - Number(a.decay) || scaleOf(b) - scaleOf(a)
+  );
   const sizes = ordered.map((spec) => elementCount(spec.shape) * 4);
   const { slots, layout } = layoutSequential("parameters", sizes, target.maxBufferBytes);
   const byName = new Map(ordered.map((spec, i) => [spec.name, { spec, slot: slots[i]! }]));
-  const runs: { slot: ArenaSlot; decay: boolean }[] = [];
+  const runs: { slot: ArenaSlot; decay: boolean; learningRateScale: number }[] = [];
+  const trainedBytes: number[] = [];
   ordered.forEach((spec, i) => {
-    const slot = slots[i]!;
-    const last = runs.at(-1);
-    if (last && last.decay === spec.decay && last.slot.chunk === slot.chunk) {
+    if (!isTrained(spec)) return;
+    const slot = slots[i]!, learningRateScale = scaleOf(spec), last = runs.at(-1);
+    trainedBytes[slot.chunk] = slot.offset + align(Math.max(slot.size, 4));
+    if (
+      last && last.decay === spec.decay && last.learningRateScale === learningRateScale &&
+      last.slot.chunk === slot.chunk
+    ) {
       last.slot = { ...last.slot, size: slot.offset + align(slot.size) - last.slot.offset };
     } else {
-      runs.push({ slot: { ...slot, size: align(slot.size) }, decay: spec.decay });
+      runs.push({ slot: { ...slot, size: align(slot.size) }, decay: spec.decay, learningRateScale });
     }
   });
+  const trainedLayout = {
+    label: "trained parameters",
+    chunkBytes: trainedBytes,
+    totalBytes: trainedBytes.reduce((sum, bytes) => sum + bytes, 0),
+  };
   const find = (name: string) => {
     const found = byName.get(name);
     if (!found) throw new RangeError(`Expected a parameter named "${name}"`);
@@ -64,11 +89,12 @@ export function layoutParameters(specs: readonly ParameterSpec[], target: Target
   return {
     specs,
     layout,
+    trainedLayout,
     runs,
     slot: (name) => find(name).slot,
     tensor(g, name) {
       const { spec, slot } = find(name);
-      return g.fixed(name, spec.shape, "parameter", slot, true);
+      return g.fixed(name, spec.shape, "parameter", slot, isTrained(spec));
     },
     gradient: (g, parameter) => g.fixed(`d ${parameter.name}`, parameter.shape, "gradient", find(parameter.name).slot),
   };

@@ -2,7 +2,7 @@
 import type { ArenaSlot } from "../gpu/arena.ts";
 
 /** Which allocation a tensor lives in; the arenas are divided by lifetime. */
-export type ArenaName = "parameter" | "gradient" | "moment" | "metrics" | "input" | "activation";
+export type ArenaName = "parameter" | "gradient" | "moment" | "average" | "metrics" | "input" | "activation";
 
 /** A row-major tensor of 32-bit elements. */
 export interface Tensor {
@@ -14,8 +14,8 @@ export interface Tensor {
   readonly bytes: number;
   /** The tensor's place; activations get theirs from the memory plan. */
   readonly slot: ArenaSlot | undefined;
-  /** Whether a derivative with respect to this tensor is wanted. */
-  readonly requiresGradient: boolean;
+  /** Whether a derivative with respect to this tensor is wanted; of an op's output, `defineOp` decides it. */
+  requiresGradient: boolean;
 }
 
 /** A byte range of a tensor, bound where the whole would exceed the adapter's binding limit. */

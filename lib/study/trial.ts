@@ -85,6 +85,7 @@ export function engineOptions(context: StudyContext): EngineOptions {
   return {
     model: agentConfig(config, context.model, context.data.dataset.criteria.length),
     optimizer: {
+      name: "adamw",
       weightDecay: training.weight_decay,
       beta1: training.adam_beta1,
       beta2: training.adam_beta2,

@@ -6,7 +6,7 @@ import { type ArenaLayout, layoutSequential } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { programUniformBytes, STEP_RING_BYTES } from "../gpu/program.ts";
 import { createGraph, type Graph, type Target, targetOf } from "../graph/graph.ts";
-import { clipAndUpdate, type OptimizerOptions } from "../graph/optimizer.ts";
+import { clipAndUpdate, momentLayout, type OptimizerOptions } from "../graph/optimizer.ts";
 import { layoutParameters, type ParameterSet } from "../graph/parameters.ts";
 import { type MemoryPlan, planMemory, unionLayout } from "../graph/plan.ts";
 import { elementCount, type Tensor } from "../graph/tensor.ts";
@@ -151,12 +151,8 @@ export function planEngine(
   );
   const layouts = {
     parameter: parameters.layout,
-    gradient: { ...parameters.layout, label: "gradients" },
-    moment: {
-      label: "moments",
-      chunkBytes: [...parameters.layout.chunkBytes, ...parameters.layout.chunkBytes],
-      totalBytes: 2 * parameters.layout.totalBytes,
-    },
+    gradient: { ...parameters.trainedLayout, label: "gradients" },
+    moment: momentLayout(parameters, options.optimizer.name),
     metrics: metrics.layout,
     input: { label: "inputs", chunkBytes: [inputTotal], totalBytes: inputTotal },
     activation: unionLayout(graphs.map(({ plan }) => plan)),

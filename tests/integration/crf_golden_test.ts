@@ -40,9 +40,8 @@ async function runLoss(
         weight: constant(weight.shape, weight.data),
       },
       build: (g, t) => {
-        const { items, dlogits, parameters } = crfLoss(g, t);
-        const [[, derivative]] = parameters as [[unknown, (into: undefined) => typeof items]];
-        return { outputs: { items, dlogits, dcrf: derivative(undefined), ...crfDecode(g, t) } };
+        const { items, dlogits, dcrf } = crfLoss(g, t);
+        return { outputs: { items, dlogits, dcrf: dcrf(undefined), ...crfDecode(g, t) } };
       },
     },
     target,

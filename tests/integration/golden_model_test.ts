@@ -60,6 +60,7 @@ async function openCase(name: string, variant: Partial<Target>) {
       evidenceDropout: 0,
     },
     optimizer: {
+      name: "adamw",
       weightDecay: optimizer.weightDecay,
       beta1: optimizer.betas[0],
       beta2: optimizer.betas[1],

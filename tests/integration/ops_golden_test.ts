@@ -209,7 +209,7 @@ const OPS: Record<string, (get: Get, golden: GoldenCase, target: Partial<Target>
     const steps = await runOptimizer(
       gpu,
       { parameter: { shape, decay: weightDecay > 0, initial: data } },
-      { weightDecay, beta1: betas[0], beta2: betas[1], epsilon: eps, maxGradNorm: 0 },
+      { name: "adamw", weightDecay, beta1: betas[0], beta2: betas[1], epsilon: eps, maxGradNorm: 0 },
       learningRates.map((learningRate: number, i: number) => ({
         learningRate,
         gradients: { parameter: gradients.slice(i * data.length, (i + 1) * data.length) },
@@ -229,7 +229,7 @@ const OPS: Record<string, (get: Get, golden: GoldenCase, target: Partial<Target>
         const { shape, data } = get(name);
         return [name, { shape, decay: i === 0, initial: new Float32Array(data.length) }];
       })),
-      { weightDecay: 0, beta1: 0, beta2: 0, epsilon: 1e-8, maxGradNorm: maxNorm },
+      { name: "adamw", weightDecay: 0, beta1: 0, beta2: 0, epsilon: 1e-8, maxGradNorm: maxNorm },
       [{ learningRate: 0, gradients: Object.fromEntries(names.map((name) => [name, get(name).data])) }],
       narrow(target),
     );

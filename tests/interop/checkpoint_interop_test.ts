@@ -102,7 +102,7 @@ Deno.test("a study is read by transformers and by Optuna", async (t) => {
         gpu,
         planEngine(gpu, {
           model: { encoder, criteria, pooling: winnow.criteria_pooling, criteriaDropout: 0, evidenceDropout: 0 },
-          optimizer: { weightDecay: 0, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
+          optimizer: { name: "adamw", weightDecay: 0, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
           batchSize: batch.size,
           lengths: [batch.length],
           keepStates: true,

@@ -52,7 +52,7 @@ Deno.test({
       gpu,
       planEngine(gpu, {
         model: { encoder, criteria: 1, pooling: "cls", criteriaDropout: 0, evidenceDropout: 0 },
-        optimizer: { weightDecay: 0, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
+        optimizer: { name: "adamw", weightDecay: 0, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
         batchSize: size,
         lengths: [length],
         keepStates: true,

@@ -48,7 +48,15 @@ export function planSmall(gpu: Gpu, options: SmallOptions = {}): EnginePlan {
       evidenceDropout: dropout,
       ...options.model,
     },
-    optimizer: { weightDecay: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1, ...options.optimizer },
+    optimizer: {
+      name: "adamw",
+      weightDecay: 0.01,
+      beta1: 0.9,
+      beta2: 0.999,
+      epsilon: 1e-8,
+      maxGradNorm: 1,
+      ...options.optimizer,
+    },
     batchSize: options.batchSize ?? 4,
     lengths: options.lengths ?? [8, 13],
   }, { ...targetOf(gpu), ...options.target });

@@ -216,8 +216,8 @@ Deno.test("parameters with one weight decay form one run per buffer, without gap
   ];
   const set = layoutParameters(specs, targetWith(2 ** 20));
   assert.deepEqual(set.runs, [
-    { slot: { chunk: 0, offset: 0, size: 768 }, decay: true },
-    { slot: { chunk: 0, offset: 768, size: 512 }, decay: false },
+    { slot: { chunk: 0, offset: 0, size: 768 }, decay: true, learningRateScale: 1 },
+    { slot: { chunk: 0, offset: 768, size: 512 }, decay: false, learningRateScale: 1 },
   ]);
   for (const { name, decay } of specs) {
     const slot = set.slot(name);
@@ -226,4 +226,28 @@ Deno.test("parameters with one weight decay form one run per buffer, without gap
   }
   assert.equal(layoutParameters(specs, targetWith(512)).runs.length, 4);
   assert.throws(() => set.slot("c.weight"), /Expected a parameter named "c.weight"/);
+});
+
+Deno.test("parameters: what is frozen lies behind what is trained, has no gradient and no run", () => {
+  const spec = (name: string, trained: boolean, learningRateScale = 1) => ({
+    name,
+    shape: [64],
+    initialisation: "zeros" as const,
+    decay: true,
+    trained,
+    learningRateScale,
+  });
+  const specs = [spec("low", false), spec("middle", true, 0.5), spec("top", true), spec("head", true)];
+  const target = targetWith(2 ** 20);
+  const set = layoutParameters(specs, target);
+  assert.deepEqual(set.runs, [
+    { slot: { chunk: 0, offset: 0, size: 512 }, decay: true, learningRateScale: 1 },
+    { slot: { chunk: 0, offset: 512, size: 256 }, decay: true, learningRateScale: 0.5 },
+  ]);
+  assert.deepEqual(set.trainedLayout.chunkBytes, [768]);
+  assert.deepEqual(set.layout.chunkBytes, [1024]);
+  assert.equal(set.slot("low").offset, 768);
+  const g = createGraph(target, true);
+  assert.equal(set.tensor(g, "low").requiresGradient, false);
+  assert.equal(set.tensor(g, "top").requiresGradient, true);
 });

@@ -45,7 +45,7 @@ const attentionOp = defineOp<{ qkv: Tensor }, Attributes, Saved>("attention", {
   forward(g, { qkv }, attributes) {
     const { constants, dims, grid, batch, length, hidden } = specialisation(g, qkv, attributes);
     const { mask, limits, heads } = attributes;
-    const out = g.tensor("attention", [batch, length, hidden], { requiresGradient: qkv.requiresGradient });
+    const out = g.tensor("attention", [batch, length, hidden]);
     const lse = g.tensor("attention_lse", [batch * heads * length]);
     g.emit({ kernel: KERNELS.attentionForward, constants, bindings: { qkv, mask, limits, out, lse }, dims, grid });
     return { output: out, saved: { out, lse } };

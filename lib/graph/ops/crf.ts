@@ -2,7 +2,7 @@
  * A linear-chain conditional random field over the tags O, B, I of each criterion (Lafferty, McCallum & Pereira 2001):
  * the exact negative log-likelihood with its derivatives, and the most probable tags.
  */
-import type { Graph } from "../graph.ts";
+import type { GradientMaker, Graph } from "../graph.ts";
 import { type Tensor, width } from "../tensor.ts";
 import { columnSum } from "./column_sum.ts";
 import { KERNELS } from "./kernels.ts";
@@ -13,6 +13,12 @@ export const TAGS = ["O", "B", "I"] as const;
 
 /** Scores of one criterion's CRF: transitions [3, 3] from row to column, start [3], end [3]. */
 export const CRF_SCORES = 15;
+
+/** A loss with parameters of its own. */
+export interface CrfLoss extends Loss {
+  /** Makes the derivative with respect to the scores [K, 15], or adds it to a gradient. */
+  readonly dcrf: GradientMaker;
+}
 
 /**
  * −log P(tags) as `-torchcrf.CRF(3, batch_first=True)`, weighted per (text, criterion) and by `StepScalars.spanScale`.
@@ -27,7 +33,7 @@ export function crfLoss(
     limits: Tensor;
     weight: Tensor;
   },
-): Loss {
+): CrfLoss {
   const [batch, length] = emissions.shape as [number, number, number];
   const criteria = width(emissions) / 3;
   const sequences = batch * criteria;
@@ -41,7 +47,7 @@ export function crfLoss(
     dims: { batch, length },
     grid: [Math.ceil(sequences / 64), 1, 1],
   });
-  return { items, dlogits, parameters: [[crf, (into) => columnSum(g, dcrf, into)]] };
+  return { items, dlogits, dcrf: (into) => columnSum(g, dcrf, into) };
 }
 
 /** The most probable tags of every criterion, and how far they are from "no evidence". */

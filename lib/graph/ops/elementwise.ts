@@ -37,7 +37,7 @@ function run(
   options: { saved?: Tensor; into?: Tensor | undefined; drop?: DropoutSite; approximate?: boolean } = {},
 ): Tensor {
   const { into, saved, drop } = options;
-  const y = into ?? g.tensor(name, x.shape, { requiresGradient: x.requiresGradient });
+  const y = into ?? g.tensor(name, x.shape);
   const count = Math.ceil(elementCount(x.shape) / 4);
   const constants = {
     FUNCTION: FUNCTION[name],

@@ -41,7 +41,7 @@ function segmentedSum(g: Graph, dx: Tensor, { order, runs }: Segments, dtable: T
 
 const embeddingOp = defineOp<Inputs, Attributes, undefined>("embedding", {
   forward(g, { word, position, tokenType }, { ids, positions, types }) {
-    const out = g.tensor("embedding", [...ids.shape, width(word)], { requiresGradient: true });
+    const out = g.tensor("embedding", [...ids.shape, width(word)]);
     const columns = width(word) / 4;
     const tokens = elementCount(ids.shape);
     for (const { window, firstRow, rows } of rowWindows(word, g.target.maxBindingBytes, g.target.alignment)) {

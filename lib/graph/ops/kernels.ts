@@ -1,6 +1,5 @@
 /** The WGSL files of the ops, with their includes. */
 import { defineKernel, type Kernel } from "../../gpu/kernel.ts";
-import adamw from "../../../kernels/adamw.wgsl" with { type: "text" };
 import attentionBackwardKey from "../../../kernels/attention_backward_key.wgsl" with { type: "text" };
 import attentionBackwardQuery from "../../../kernels/attention_backward_query.wgsl" with { type: "text" };
 import attentionCommon from "../../../kernels/attention_common.wgsl" with { type: "text" };
@@ -21,6 +20,7 @@ import layerNormBackward from "../../../kernels/layer_norm_backward.wgsl" with {
 import layerNormForward from "../../../kernels/layer_norm_forward.wgsl" with { type: "text" };
 import log1pUnit from "../../../kernels/log1p_unit.wgsl" with { type: "text" };
 import lossRecord from "../../../kernels/loss_record.wgsl" with { type: "text" };
+import optimizer from "../../../kernels/optimizer.wgsl" with { type: "text" };
 import philox from "../../../kernels/philox.wgsl" with { type: "text" };
 import poolBackward from "../../../kernels/pool_backward.wgsl" with { type: "text" };
 import poolForward from "../../../kernels/pool_forward.wgsl" with { type: "text" };
@@ -45,7 +45,6 @@ const kernel = (name: string, source: string): Kernel => defineKernel(name, sour
 
 /** Every kernel but the GEMMs, which `gpu/gemm.ts` chooses by shape. */
 export const KERNELS = {
-  adamw: kernel("adamw", adamw),
   attentionBackwardKey: kernel("attention_backward_key", attentionBackwardKey),
   attentionBackwardQuery: kernel("attention_backward_query", attentionBackwardQuery),
   attentionForward: kernel("attention_forward", attentionForward),
@@ -61,6 +60,7 @@ export const KERNELS = {
   layerNormBackward: kernel("layer_norm_backward", layerNormBackward),
   layerNormForward: kernel("layer_norm_forward", layerNormForward),
   lossRecord: kernel("loss_record", lossRecord),
+  optimizer: kernel("optimizer", optimizer),
   poolBackward: kernel("pool_backward", poolBackward),
   poolForward: kernel("pool_forward", poolForward),
   softmax: kernel("softmax", softmax),

@@ -27,7 +27,7 @@ type Inputs = { x: Tensor; gamma: Tensor; beta: Tensor; residual?: Tensor };
 const layerNormOp = defineOp<Inputs, Attributes, Saved>("layer_norm", {
   forward(g, inputs, { epsilon, drop }) {
     const { x, gamma, beta, residual } = inputs;
-    const y = g.tensor("layer_norm", x.shape, { requiresGradient: true });
+    const y = g.tensor("layer_norm", x.shape);
     const xhat = g.tensor("layer_norm_xhat", x.shape);
     const rstd = g.tensor("layer_norm_rstd", [rowCount(x.shape)]);
     const { constants, grid } = specialisation(g, x);

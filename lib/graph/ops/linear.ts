@@ -42,7 +42,7 @@ const weightGradient = (g: Graph, { x }: Inputs, dy: Tensor) => (into: Tensor | 
 
 const linearOp = defineOp<Inputs, undefined, undefined>("linear", {
   forward(g, { x, weight, bias }) {
-    const y = g.tensor("linear", [...x.shape.slice(0, -1), weight.shape[0]!], { requiresGradient: true });
+    const y = g.tensor("linear", [...x.shape.slice(0, -1), weight.shape[0]!]);
     return { output: gemm(g, "nt", x, weight, y, "bias", { bias }), saved: undefined };
   },
   backward: (g, inputs, dy) => ({
@@ -71,7 +71,7 @@ const feedForwardOp = defineOp<FeedForwardInputs, { approximate: boolean }, Feed
     const rows = x.shape.slice(0, -1);
     const u = g.tensor("feed_forward_u", [...rows, weight.shape[0]!]);
     const h = g.tensor("feed_forward_h", u.shape);
-    const y = g.tensor("feed_forward", [...rows, outputWeight.shape[0]!], { requiresGradient: true });
+    const y = g.tensor("feed_forward", [...rows, outputWeight.shape[0]!]);
     gemm(g, "nt", x, weight, h, approximate ? "bias_gelu_tanh" : "bias_gelu_erf", { bias, aux: u });
     gemm(g, "nt", h, outputWeight, y, "bias", { bias: outputBias });
     return { output: y, saved: { u, h } };

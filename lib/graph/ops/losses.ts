@@ -1,5 +1,5 @@
 /** Fused losses: value and derivative with respect to the logits in one pass, so they seed autodiff. */
-import { type GradientMaker, type Graph, rowKernel } from "../graph.ts";
+import { type Graph, rowKernel } from "../graph.ts";
 import { elementCount, type Tensor, width } from "../tensor.ts";
 import { KERNELS } from "./kernels.ts";
 
@@ -7,8 +7,6 @@ import { KERNELS } from "./kernels.ts";
 export interface Loss {
   readonly items: Tensor;
   readonly dlogits: Tensor;
-  /** Parameters that the loss itself has, each with what adds its derivative to a gradient. */
-  readonly parameters?: readonly (readonly [Tensor, GradientMaker])[];
 }
 
 /** The form of the criteria loss: α·BCE + (1 - α)·focal; see `criteria_loss.wgsl`. */

@@ -15,7 +15,7 @@ interface Attributes {
 const poolOp = defineOp<{ x: Tensor }, Attributes, undefined>("pool", {
   forward(g, { x }, { pooling, mask }) {
     const [batch, length] = x.shape as [number, number, number];
-    const out = g.tensor("pool", [batch, width(x)], { requiresGradient: x.requiresGradient });
+    const out = g.tensor("pool", [batch, width(x)]);
     const columns = width(x) / 4;
     g.emit({
       kernel: KERNELS.poolForward,

@@ -6,7 +6,7 @@ import { accumulate } from "./elementwise.ts";
 
 const softmaxOp = defineOp<{ x: Tensor }, undefined, Tensor>("softmax", {
   forward(g, { x }) {
-    const y = g.tensor("softmax", x.shape, { requiresGradient: x.requiresGradient });
+    const y = g.tensor("softmax", x.shape);
     const rows = rowCount(x.shape);
     const { constants, grid } = rowKernel(g.target, rows);
     const dims = { rows, columns: width(x) };
