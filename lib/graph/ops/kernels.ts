@@ -1,5 +1,6 @@
 /** The WGSL files of the ops, with their includes. */
 import { defineKernel, type Kernel } from "../../gpu/kernel.ts";
+import activation from "../../../kernels/activation.wgsl" with { type: "text" };
 import adamw from "../../../kernels/adamw.wgsl" with { type: "text" };
 import attentionBackwardKey from "../../../kernels/attention_backward_key.wgsl" with { type: "text" };
 import attentionBackwardQuery from "../../../kernels/attention_backward_query.wgsl" with { type: "text" };
@@ -20,6 +21,7 @@ import philox from "../../../kernels/philox.wgsl" with { type: "text" };
 import poolBackward from "../../../kernels/pool_backward.wgsl" with { type: "text" };
 import poolForward from "../../../kernels/pool_forward.wgsl" with { type: "text" };
 import rowReduce from "../../../kernels/row_reduce.wgsl" with { type: "text" };
+import sigmoid from "../../../kernels/sigmoid.wgsl" with { type: "text" };
 import softmax from "../../../kernels/softmax.wgsl" with { type: "text" };
 import spanLoss from "../../../kernels/span_loss.wgsl" with { type: "text" };
 import step from "../../../kernels/step.wgsl" with { type: "text" };
@@ -31,6 +33,7 @@ const includes = {
   "gelu.wgsl": gelu,
   "philox.wgsl": philox,
   "row_reduce.wgsl": rowReduce,
+  "sigmoid.wgsl": sigmoid,
   "step.wgsl": step,
 };
 
@@ -38,6 +41,7 @@ const kernel = (name: string, source: string): Kernel => defineKernel(name, sour
 
 /** Every kernel but the GEMMs, which `gpu/gemm.ts` chooses by shape. */
 export const KERNELS = {
+  activation: kernel("activation", activation),
   adamw: kernel("adamw", adamw),
   attentionBackwardKey: kernel("attention_backward_key", attentionBackwardKey),
   attentionBackwardQuery: kernel("attention_backward_query", attentionBackwardQuery),
