@@ -10,6 +10,7 @@ import bceLoss from "../../../kernels/bce_loss.wgsl" with { type: "text" };
 import clipDecide from "../../../kernels/clip_decide.wgsl" with { type: "text" };
 import columnSum from "../../../kernels/column_sum.wgsl" with { type: "text" };
 import combine from "../../../kernels/combine.wgsl" with { type: "text" };
+import copyColumns from "../../../kernels/copy_columns.wgsl" with { type: "text" };
 import dropoutMask from "../../../kernels/dropout_mask.wgsl" with { type: "text" };
 import elementwise from "../../../kernels/elementwise.wgsl" with { type: "text" };
 import embeddingBackward from "../../../kernels/embedding_backward.wgsl" with { type: "text" };
@@ -51,6 +52,7 @@ export const KERNELS = {
   clipDecide: kernel("clip_decide", clipDecide),
   columnSum: kernel("column_sum", columnSum),
   combine: kernel("combine", combine),
+  copyColumns: kernel("copy_columns", copyColumns),
   elementwise: kernel("elementwise", elementwise),
   embeddingBackward: kernel("embedding_backward", embeddingBackward),
   embeddingForward: kernel("embedding_forward", embeddingForward),
