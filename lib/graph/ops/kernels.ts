@@ -11,6 +11,7 @@ import clipDecide from "../../../kernels/clip_decide.wgsl" with { type: "text" }
 import columnSum from "../../../kernels/column_sum.wgsl" with { type: "text" };
 import combine from "../../../kernels/combine.wgsl" with { type: "text" };
 import copyColumns from "../../../kernels/copy_columns.wgsl" with { type: "text" };
+import dotPartial from "../../../kernels/dot_partial.wgsl" with { type: "text" };
 import dropoutMask from "../../../kernels/dropout_mask.wgsl" with { type: "text" };
 import elementwise from "../../../kernels/elementwise.wgsl" with { type: "text" };
 import embeddingBackward from "../../../kernels/embedding_backward.wgsl" with { type: "text" };
@@ -28,6 +29,7 @@ import softmax from "../../../kernels/softmax.wgsl" with { type: "text" };
 import spanLoss from "../../../kernels/span_loss.wgsl" with { type: "text" };
 import step from "../../../kernels/step.wgsl" with { type: "text" };
 import sumSquares from "../../../kernels/sum_squares.wgsl" with { type: "text" };
+import weightedSum from "../../../kernels/weighted_sum.wgsl" with { type: "text" };
 
 const includes = {
   "attention_common.wgsl": attentionCommon,
@@ -53,6 +55,7 @@ export const KERNELS = {
   columnSum: kernel("column_sum", columnSum),
   combine: kernel("combine", combine),
   copyColumns: kernel("copy_columns", copyColumns),
+  dotPartial: kernel("dot_partial", dotPartial),
   elementwise: kernel("elementwise", elementwise),
   embeddingBackward: kernel("embedding_backward", embeddingBackward),
   embeddingForward: kernel("embedding_forward", embeddingForward),
@@ -64,4 +67,5 @@ export const KERNELS = {
   softmax: kernel("softmax", softmax),
   spanLoss: kernel("span_loss", spanLoss),
   sumSquares: kernel("sum_squares", sumSquares),
+  weightedSum: kernel("weighted_sum", weightedSum),
 };
