@@ -29,6 +29,9 @@ import softmax from "../../../kernels/softmax.wgsl" with { type: "text" };
 import spanLoss from "../../../kernels/span_loss.wgsl" with { type: "text" };
 import step from "../../../kernels/step.wgsl" with { type: "text" };
 import sumSquares from "../../../kernels/sum_squares.wgsl" with { type: "text" };
+import tokenDot from "../../../kernels/token_dot.wgsl" with { type: "text" };
+import tokenSpread from "../../../kernels/token_spread.wgsl" with { type: "text" };
+import tokenSum from "../../../kernels/token_sum.wgsl" with { type: "text" };
 import weightedSum from "../../../kernels/weighted_sum.wgsl" with { type: "text" };
 
 const includes = {
@@ -67,5 +70,8 @@ export const KERNELS = {
   softmax: kernel("softmax", softmax),
   spanLoss: kernel("span_loss", spanLoss),
   sumSquares: kernel("sum_squares", sumSquares),
+  tokenDot: kernel("token_dot", tokenDot),
+  tokenSpread: kernel("token_spread", tokenSpread),
+  tokenSum: kernel("token_sum", tokenSum),
   weightedSum: kernel("weighted_sum", weightedSum),
 };
