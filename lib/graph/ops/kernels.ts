@@ -24,6 +24,9 @@ import philox from "../../../kernels/philox.wgsl" with { type: "text" };
 import poolBackward from "../../../kernels/pool_backward.wgsl" with { type: "text" };
 import poolForward from "../../../kernels/pool_forward.wgsl" with { type: "text" };
 import rowReduce from "../../../kernels/row_reduce.wgsl" with { type: "text" };
+import segmentMeanBackward from "../../../kernels/segment_mean_backward.wgsl" with { type: "text" };
+import segmentMeanForward from "../../../kernels/segment_mean_forward.wgsl" with { type: "text" };
+import segmentRanges from "../../../kernels/segment_ranges.wgsl" with { type: "text" };
 import sigmoid from "../../../kernels/sigmoid.wgsl" with { type: "text" };
 import softmax from "../../../kernels/softmax.wgsl" with { type: "text" };
 import spanLoss from "../../../kernels/span_loss.wgsl" with { type: "text" };
@@ -67,6 +70,9 @@ export const KERNELS = {
   lossRecord: kernel("loss_record", lossRecord),
   poolBackward: kernel("pool_backward", poolBackward),
   poolForward: kernel("pool_forward", poolForward),
+  segmentMeanBackward: kernel("segment_mean_backward", segmentMeanBackward),
+  segmentMeanForward: kernel("segment_mean_forward", segmentMeanForward),
+  segmentRanges: kernel("segment_ranges", segmentRanges),
   softmax: kernel("softmax", softmax),
   spanLoss: kernel("span_loss", spanLoss),
   sumSquares: kernel("sum_squares", sumSquares),
