@@ -2,7 +2,8 @@
 // to 256 bytes).
 // FUNCTION 0 copy, 1 dropout (mask ∘ x; its own derivative), 2 tanh, 3 dtanh: x · (1 - saved²), 4 sigmoid,
 // 5 gelu, 6 dgelu: x · gelu'(saved).
-// saved: the forward output (3) or input (6). Flag ACCUMULATE adds to what y holds.
+// saved: the forward output (3) or input (6). Flag ACCUMULATE adds to what y holds; TAIL is then the number of elements
+// of y in its last vec4, 0 for all four: what lies behind a parameter's gradient must stay 0, for the norm counts it.
 struct Dims { count: u32, site: u32, threshold: u32, scale: f32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read_write> y: array<vec4f>;
@@ -47,7 +48,12 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let result = value * gelu_derivative(saved[index]);
   //#end
   //#if ACCUMULATE
+  //#if TAIL
+  let whole = index + 1u < dims.count;
+  y[index] += select(vec4f(), result, vec4<bool>(true, whole || ${TAIL > 1} != 0, whole || ${TAIL > 2} != 0, whole));
+  //#else
   y[index] += result;
+  //#end
   //#else
   y[index] = result;
   //#end

@@ -164,3 +164,16 @@ export function columnType(tensor: Tensor): { T: string; WIDTH: number } {
   const columns = width(tensor);
   return columns % 4 === 0 ? { T: "vec4f", WIDTH: columns / 4 } : { T: "f32", WIDTH: columns };
 }
+
+/** The element type of kernels that see tensors as flat: WGSL type, elements per T, and the number of T. */
+export function flatType(shape: readonly number[]): { T: string; lanes: number; count: number } {
+  const elements = elementCount(shape);
+  const lanes = elements % 4 === 0 ? 4 : 1;
+  return { T: lanes === 4 ? "vec4f" : "f32", lanes, count: elements / lanes };
+}
+
+/** @throws {RangeError} when a tensor has another shape than an op needs */
+export function expectShape(op: string, name: string, tensor: Tensor, shape: readonly number[]): void {
+  if (tensor.shape.length === shape.length && shape.every((size, i) => size === tensor.shape[i])) return;
+  throw new RangeError(`${op}: expected ${name} of shape [${shape.join(", ")}] but found [${tensor.shape.join(", ")}]`);
+}

@@ -11,13 +11,19 @@ import { openGpu } from "../../lib/gpu/device.ts";
 import type { StepScalars } from "../../lib/gpu/program.ts";
 import type { Graph, Target } from "../../lib/graph/graph.ts";
 import { attention } from "../../lib/graph/ops/attention.ts";
+import { activation as activate, type ActivationName, ACTIVATIONS } from "../../lib/graph/ops/activation.ts";
+import { concat, slice } from "../../lib/graph/ops/columns.ts";
+import { add, gate, multiply, scale } from "../../lib/graph/ops/combine.ts";
 import { copy, dropout, gelu, tanh } from "../../lib/graph/ops/elementwise.ts";
 import { embedding } from "../../lib/graph/ops/embedding.ts";
 import { layerNorm } from "../../lib/graph/ops/layer_norm.ts";
 import { feedForward, linear } from "../../lib/graph/ops/linear.ts";
 import { BCE, criteriaLoss, type Loss, spanLoss } from "../../lib/graph/ops/losses.ts";
 import { pool } from "../../lib/graph/ops/pool.ts";
+import { segmentMean } from "../../lib/graph/ops/segment_mean.ts";
 import { softmax } from "../../lib/graph/ops/softmax.ts";
+import { broadcastTokens, tokenAttention } from "../../lib/graph/ops/tokens.ts";
+import { weightedSum } from "../../lib/graph/ops/weighted_sum.ts";
 import { elementCount, type Tensor } from "../../lib/graph/tensor.ts";
 import { randomStream } from "../../lib/support/rng.ts";
 import { norm } from "../support/golden.ts";
@@ -204,6 +210,20 @@ const CHECKS: Record<string, Check> = {
   tanh: { inputs: { x: hidden("x", 5, 13) }, op: (g, t) => tanh(g, t["x"]!) },
   softmax: { inputs: { x: hidden("x", 5, 13) }, op: (g, t) => softmax(g, t["x"]!) },
   "softmax of long rows": { inputs: { x: hidden("x", 3, 150) }, op: (g, t) => softmax(g, t["x"]!) },
+  tokenAttention: {
+    inputs: {
+      values: hidden("values", TEXTS, LENGTH, 9),
+      query: hidden("query", TEXTS, 9),
+      ...masks,
+      keys: hidden("keys", TEXTS, LENGTH, 9),
+    },
+    op: (g, t) => tokenAttention(g, t["query"]!, t["keys"]!, t["values"]!, t["mask"]!),
+    outputs: [TEXTS, 9],
+  },
+  "weightedSum by softmax": {
+    inputs: { a: hidden("a", 5, 13), b: hidden("b", 5, 13), c: hidden("c", 5, 13), weights: weight("weights", 3) },
+    op: (g, t) => weightedSum(g, [t["a"]!, t["b"]!, t["c"]!], t["weights"]!, { softmax: true }),
+  },
   dropout: { inputs: { x: hidden("x", 5, 13) }, op: (g, t) => dropout(g, t["x"]!, 0.4), training: true },
   criteriaLoss: {
     inputs: {
@@ -260,6 +280,36 @@ const SHARED: Record<string, Check> = {
       const inner = layerNorm(g, { x: t["x"]!, residual: t["z"]!, ...affine }, { epsilon: 1e-5 });
       return layerNorm(g, { x: inner, residual: t["x"]!, ...affine }, { epsilon: 1e-5 });
     },
+  },
+  "sums, whose gradients are those of their inputs": {
+    inputs: { a: hidden("a", 5, 13), b: hidden("b", 5, 13) },
+    op: (g, t) => {
+      const sum = add(g, t["a"]!, t["b"]!);
+      const twice = add(g, sum, sum);
+      return multiply(g, add(g, twice, t["a"]!), add(g, sum, t["b"]!));
+    },
+  },
+  "an activation that feeds every op of heads": {
+    inputs: {
+      x: hidden("x", TEXTS, LENGTH, HIDDEN),
+      weights: weight("weights", 3),
+      segments: constant([TEXTS, LENGTH], MASK.map((real, i) => real ? Math.floor(i % LENGTH / 2) : 0xffffffff)),
+      ...masks,
+    },
+    op: (g, t) => {
+      const x = t["x"]!;
+      // ReLU and its leaky form have no derivative at 0, which differences may cross.
+      const smooth = (Object.keys(ACTIVATIONS) as ActivationName[]).filter((name) => !name.endsWith("relu"));
+      const curved = smooth.map((name) => activate(g, x, name)).reduce((sum, part) => add(g, sum, part));
+      const mixed = weightedSum(g, [x, curved, multiply(g, x, x)], t["weights"]!, { softmax: true });
+      const gated = gate(g, x, scale(g, curved, 0.3), mixed);
+      const wide = concat(g, [slice(g, x, 3, 10), slice(g, gated, 0, HIDDEN - 10)]);
+      const query = pool(g, x, "mean", t["mask"]!);
+      const attended = tokenAttention(g, query, wide, x, t["mask"]!);
+      const sentences = segmentMean(g, add(g, wide, broadcastTokens(g, attended, LENGTH)), t["segments"]!, LENGTH);
+      return add(g, sentences, gated);
+    },
+    outputs: [TEXTS, LENGTH, HIDDEN],
   },
   "an activation that feeds every op": {
     inputs: {

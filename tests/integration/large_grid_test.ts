@@ -1,9 +1,11 @@
 /** Tensors that need more workgroups than one row of the grid has: the numbering goes on in the next row. */
 import assert from "node:assert/strict";
 import { openGpu } from "../../lib/gpu/device.ts";
+import { activation as activate } from "../../lib/graph/ops/activation.ts";
 import { attention } from "../../lib/graph/ops/attention.ts";
 import { dropout } from "../../lib/graph/ops/elementwise.ts";
 import { layerNorm } from "../../lib/graph/ops/layer_norm.ts";
+import { tokenDot } from "../../lib/graph/ops/tokens.ts";
 import { philox4x32 } from "../../lib/support/rng.ts";
 import { activation, constant, parameter, runGraph } from "../support/graph_runner.ts";
 
@@ -62,4 +64,24 @@ Deno.test("attention goes on in the next row of the grid", async () => {
   // A text of one token attends to that token.
   const wrong = y.findIndex((value, i) => value !== (12 * Math.floor(i / 4) + 8 + i % 4) % 9973);
   assert.equal(wrong, -1);
+});
+
+Deno.test("activations go on in the next row of the grid", async () => {
+  const count = 64 * GRID_ROW + 77;
+  const x = Float32Array.from({ length: count }, (_, i) => i % 997 - 500);
+  const { outputs: { y } } = await runGraph(gpu, {
+    inputs: { x: activation([count], x) },
+    build: (g, { x }) => ({ outputs: { y: activate(g, x, "relu") } }),
+  });
+  assert.equal(y.findIndex((value, i) => value !== Math.max(0, x[i]!)), -1);
+});
+
+Deno.test("token products go on in the next row of the grid", async () => {
+  const [texts, length] = [3, 64 / (gpu.subgroupSize || 64) * GRID_ROW];
+  const keys = Float32Array.from({ length: texts * length }, (_, i) => i % 997);
+  const { outputs: { y } } = await runGraph(gpu, {
+    inputs: { query: activation([texts, 1], Float32Array.of(1, 2, 3)), keys: activation([texts, length, 1], keys) },
+    build: (g, { query, keys }) => ({ outputs: { y: tokenDot(g, query, keys) } }),
+  });
+  assert.equal(y.findIndex((value, i) => value !== keys[i]! * (1 + Math.floor(i / length))), -1);
 });

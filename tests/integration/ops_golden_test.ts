@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { openGpu } from "../../lib/gpu/device.ts";
-import type { Graph, Target } from "../../lib/graph/graph.ts";
+import type { Target } from "../../lib/graph/graph.ts";
 import { attention } from "../../lib/graph/ops/attention.ts";
 import { gelu, tanh } from "../../lib/graph/ops/elementwise.ts";
 import { embedding } from "../../lib/graph/ops/embedding.ts";
@@ -12,31 +12,22 @@ import { layerNorm } from "../../lib/graph/ops/layer_norm.ts";
 import { linear } from "../../lib/graph/ops/linear.ts";
 import { BCE, criteriaLoss, spanLoss } from "../../lib/graph/ops/losses.ts";
 import { pool } from "../../lib/graph/ops/pool.ts";
-import type { Tensor } from "../../lib/graph/tensor.ts";
-import { type GoldenTensor, largestDifference, readGolden, readGoldenJson } from "../support/golden.ts";
-import { activation, constant, type Leaf, parameter, runGraph, VARIANTS } from "../support/graph_runner.ts";
+import type { GoldenTensor } from "../support/golden.ts";
+import {
+  activationOf,
+  constantOf,
+  differentiated,
+  type GoldenOp,
+  parameterOf,
+  testGoldenOps,
+  wordsOf,
+} from "../support/golden_ops.ts";
+import { activation, constant, parameter, runGraph, VARIANTS } from "../support/graph_runner.ts";
 import { embeddingInputs, keyLimits } from "../support/op_inputs.ts";
 import { runOptimizer } from "../support/optimizer_runner.ts";
 
-interface GoldenCase {
-  readonly name: string;
-  readonly op: string;
-  readonly outputs: readonly string[];
-  readonly float32Error?: number;
-  // deno-lint-ignore no-explicit-any -- attributes differ by op; golden_ops.py writes them
-  readonly [attribute: string]: any;
-}
-
-type Results = Record<string, Float32Array>;
-type Get = (name: string) => GoldenTensor;
-
 const gpu = await openGpu();
-const golden = readGolden("ops");
 
-const activationOf = ({ shape, data }: GoldenTensor) => activation(shape, data);
-const parameterOf = ({ shape, data }: GoldenTensor) => parameter(shape, data);
-const constantOf = ({ shape, data }: GoldenTensor) => constant(shape, data);
-const wordsOf = ({ shape, data }: GoldenTensor) => constant(shape, Uint32Array.from(data));
 const sum = (values: ArrayLike<number>) => Array.from(values).reduce((total, value) => total + value, 0);
 
 /** Distance of the rows of the embedding case in their table. */
@@ -44,22 +35,6 @@ const ROWS_APART = 4;
 
 /** A target whose windows, where a variant has them, cut also parameters of 67 elements. */
 const narrow = (target: Partial<Target>) => target.maxBindingBytes ? { ...target, maxBindingBytes: 256 } : target;
-
-/** Runs one op with the upstream gradient `dy` on its output `y`. */
-async function differentiated(
-  target: Partial<Target>,
-  inputs: Record<string, Leaf>,
-  op: (g: Graph, t: Readonly<Record<string, Tensor>>) => Tensor,
-): Promise<Results> {
-  const { outputs, gradients } = await runGraph(gpu, {
-    inputs,
-    build: (g, t: Readonly<Record<string, Tensor>>) => {
-      const y = op(g, t);
-      return { outputs: { y }, seeds: [[y, t["dy"]!]] as const };
-    },
-  }, target);
-  return { y: outputs.y, ...Object.fromEntries(Object.entries(gradients).map(([name, value]) => [`d${name}`, value])) };
-}
 
 /** [rows, sum of widths] from [rows, width] each, and back. */
 function besides(parts: readonly GoldenTensor[]): Float32Array<ArrayBuffer> {
@@ -78,9 +53,10 @@ function apart(joined: Float32Array, parts: number, part: number, width: number)
 }
 
 /** How each op of the file is run: golden inputs in, tensors by the names of the file out. */
-const OPS: Record<string, (get: Get, golden: GoldenCase, target: Partial<Target>) => Promise<Results>> = {
+const OPS: Record<string, GoldenOp> = {
   layerNorm: (get, { eps }, target) =>
     differentiated(
+      gpu,
       target,
       {
         x: activationOf(get("x")),
@@ -93,17 +69,19 @@ const OPS: Record<string, (get: Get, golden: GoldenCase, target: Partial<Target>
         layerNorm(g, { x: t["x"]!, residual: t["residual"]!, gamma: t["weight"]!, beta: t["bias"]! }, { epsilon: eps }),
     ),
   gelu: (get, _, target) =>
-    differentiated(target, { x: activationOf(get("x")), dy: activationOf(get("dy")) }, (g, t) => gelu(g, t["x"]!)),
+    differentiated(gpu, target, { x: activationOf(get("x")), dy: activationOf(get("dy")) }, (g, t) => gelu(g, t["x"]!)),
   gelu_tanh: (get, _, target) =>
     differentiated(
+      gpu,
       target,
       { x: activationOf(get("x")), dy: activationOf(get("dy")) },
       (g, t) => gelu(g, t["x"]!, true),
     ),
   tanh: (get, _, target) =>
-    differentiated(target, { x: activationOf(get("x")), dy: activationOf(get("dy")) }, (g, t) => tanh(g, t["x"]!)),
+    differentiated(gpu, target, { x: activationOf(get("x")), dy: activationOf(get("dy")) }, (g, t) => tanh(g, t["x"]!)),
   linear: (get, _, target) =>
     differentiated(
+      gpu,
       target,
       {
         x: activationOf(get("x")),
@@ -124,6 +102,7 @@ const OPS: Record<string, (get: Get, golden: GoldenCase, target: Partial<Target>
     const batch = { size, length, ids: Uint32Array.from(ids.data, (id) => ROWS_APART * id) };
     const { attributes, leaves } = embeddingInputs(batch, ROWS_APART * paddingIndex);
     const { y, dtable } = await differentiated(
+      gpu,
       target,
       {
         table: parameter([ROWS_APART * rows, width], table),
@@ -140,6 +119,7 @@ const OPS: Record<string, (get: Get, golden: GoldenCase, target: Partial<Target>
   },
   pool: (get, { pooling }, target) =>
     differentiated(
+      gpu,
       target,
       { x: activationOf(get("x")), mask: wordsOf(get("mask")), dy: activationOf(get("dy")) },
       (g, t) => pool(g, t["x"]!, pooling, t["mask"]!),
@@ -148,6 +128,7 @@ const OPS: Record<string, (get: Get, golden: GoldenCase, target: Partial<Target>
     const [q, k, v, mask] = ["q", "k", "v", "mask"].map(get) as [GoldenTensor, ...GoldenTensor[]];
     const [batch, length, hidden] = q.shape as [number, number, number];
     const { y, dqkv } = await differentiated(
+      gpu,
       target,
       {
         qkv: activation([batch, length, 3 * hidden], besides([q, k!, v!])),
@@ -240,27 +221,7 @@ const OPS: Record<string, (get: Get, golden: GoldenCase, target: Partial<Target>
   },
 };
 
-for (const [variant, target] of Object.entries(VARIANTS)) {
-  for (const goldenCase of readGoldenJson("ops").cases as GoldenCase[]) {
-    const { name, op, outputs, float32Error = 0 } = goldenCase;
-    Deno.test(`${name} equals PyTorch (${variant})`, async () => {
-      const get: Get = (tensor) => golden.get(`${name}.${tensor}`)!;
-      const results = await OPS[op]!(get, goldenCase, target);
-      const tolerance = Math.max(1e-5, 4 * float32Error);
-      for (const [output, actual] of Object.entries(results)) {
-        if (output === "ddy") continue;
-        assert.ok(outputs.includes(output), `${output} is not in ops.json`);
-        const expected = get(output).data;
-        const largest = expected.reduce((most, value) => Math.max(most, Math.abs(value)), 0);
-        const difference = largestDifference(actual, expected);
-        assert.ok(difference <= tolerance * largest, `${output} differs by ${difference}, its largest is ${largest}`);
-      }
-      const compared = outputs.filter((output) => output in results);
-      // Attention with a fully masked row has two references, of which one is ours.
-      assert.equal(compared.length, outputs.some((output) => output.startsWith("uniform.")) ? 4 : outputs.length);
-    });
-  }
-}
+testGoldenOps("ops", OPS);
 
 for (const [variant, target] of Object.entries(VARIANTS).slice(0, 3)) {
   Deno.test(`what has no weight in a loss may be NaN (${variant})`, async () => {

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torchcrf import CRF
 
-from golden_ops import Book, differentiate, normal, run, stream
+from golden_ops import Book, differentiate, normal, publish, stream
 
 
 def model(crf: Tensor) -> CRF:
@@ -107,4 +107,6 @@ def crfs(book: Book) -> None:
 
 
 if __name__ == "__main__":
-    run("crf", (crfs,), __doc__)
+    book = Book()
+    crfs(book)
+    publish(book, "crf")

@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from golden_ops import Book, differentiate, normal, run, stream
+from golden_ops import Book, differentiate, normal, publish, stream
 
 CRITERIA = 9
 
@@ -85,4 +85,6 @@ def criteria_losses(book: Book) -> None:
 
 
 if __name__ == "__main__":
-    run("losses", (criteria_losses,), __doc__)
+    book = Book()
+    criteria_losses(book)
+    publish(book, "losses")

@@ -281,27 +281,23 @@ def clippings(book: Book) -> None:
         book.add(name, "clipGradNorm", "a, b, c are gradients", inputs, outputs, maxNorm=maximum)
 
 
-def run(file: str, sections: tuple[Callable[[Book], None], ...], description: str | None) -> None:
-    """The command line of a generator: writes tests/golden/FILE.*, or compares with `--check`."""
-    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+def publish(book: Book, name: str) -> None:
+    """Writes the cases to tests/golden/<name>.{safetensors,json}, or with --check compares them with what is there."""
+    parser = argparse.ArgumentParser(description="Makes golden files; see the head of this script.")
     parser.add_argument("--check", action="store_true", help="compare with the committed file, write nothing")
     arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    book = Book()
-    for section in sections:
-        section(book)
-    broken = [name for name, value in book.tensors.items() if not torch.isfinite(value.double()).all()]
+    broken = [key for key, value in book.tensors.items() if not torch.isfinite(value.double()).all()]
     if broken:
         sys.exit(f"Expected finite numbers only but found NaN or infinity in {', '.join(broken)}")
-    path = GOLDEN / f"{file}.safetensors"
+    path = GOLDEN / f"{name}.safetensors"
     if arguments.check:
         stored = load_file(path)
         if stored.keys() != book.tensors.keys():
             sys.exit(f"The committed file holds other tensors: {sorted(stored.keys() ^ book.tensors.keys())}")
-        for name, value in stored.items():
-            if not torch.allclose(book.tensors[name].double(), value.double(), rtol=LIMIT, atol=LIMIT):
-                sys.exit(f"{name}: the committed file differs; find out what changed.")
-        print(f"{file}: {len(stored)} tensors agree within {LIMIT}")
+        for key, value in stored.items():
+            if not torch.allclose(book.tensors[key].double(), value.double(), rtol=LIMIT, atol=LIMIT):
+                sys.exit(f"{key}: the committed file differs; find out what changed.")
+        print(f"{name}: {len(stored)} tensors agree within {LIMIT}")
         return
     GOLDEN.mkdir(exist_ok=True)
     save_file(book.tensors, path)
@@ -309,12 +305,16 @@ def run(file: str, sections: tuple[Callable[[Book], None], ...], description: st
     print(f"{len(book.cases)} cases, {path.stat().st_size / 1e3:.0f} kB")
 
 
+def main() -> None:
+    torch.set_num_threads(1)
+    book = Book()
+    for section in (
+        layer_norms, activations, linears, embeddings, poolings, attentions, criteria_losses, span_losses, optimizers,
+        clippings,
+    ):  # fmt: skip
+        section(book)
+    publish(book, "ops")
+
+
 if __name__ == "__main__":
-    run(
-        "ops",
-        (
-            layer_norms, activations, linears, embeddings, poolings, attentions, criteria_losses, span_losses,
-            optimizers, clippings,
-        ),
-        __doc__,
-    )  # fmt: skip
+    main()

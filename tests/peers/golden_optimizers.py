@@ -15,7 +15,7 @@ from lion_pytorch import Lion
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from golden_ops import Book, normal, run
+from golden_ops import Book, normal, publish
 
 RATES = (1e-2, 5e-3, 2e-3, 2e-3, 1e-3)
 #             decay, scale, trained, elements
@@ -86,4 +86,6 @@ def optimizers(book: Book) -> None:
 
 
 if __name__ == "__main__":
-    run("optimizers", (optimizers,), __doc__)
+    book = Book()
+    optimizers(book)
+    publish(book, "optimizers")

@@ -42,6 +42,7 @@ function run(
   const constants = {
     FUNCTION: FUNCTION[name],
     ACCUMULATE: into ? 1 : 0,
+    TAIL: into ? elementCount(x.shape) % 4 : 0,
     GELU_TYPE: "vec4f",
     GELU_TANH: name === "tanh" || options.approximate ? 1 : 0,
   };
