@@ -1,5 +1,5 @@
 /** Fused losses: value and derivative with respect to the logits in one pass, so they seed autodiff. */
-import { type Graph, rowKernel } from "../graph.ts";
+import { type GradientMaker, type Graph, rowKernel } from "../graph.ts";
 import { elementCount, type Tensor, width } from "../tensor.ts";
 import { KERNELS } from "./kernels.ts";
 
@@ -7,6 +7,12 @@ import { KERNELS } from "./kernels.ts";
 export interface Loss {
   readonly items: Tensor;
   readonly dlogits: Tensor;
+}
+
+/** A parameter that a loss itself has, and what makes its gradient. */
+export interface ParameterGradient {
+  readonly parameter: Tensor;
+  readonly gradient: GradientMaker;
 }
 
 /** The form of the criteria loss: α·BCE + (1 - α)·focal; see `criteria_loss.wgsl`. */
