@@ -223,6 +223,9 @@ function firstByte({ path, size }: HubFile, asked: number, status: number, heade
     if (Number(first) === asked && (total === "*" || Number(total) === size)) return asked;
     throw new WrongRange(`of ${size} bytes came the range "${range}"`);
   }
+  if (headers.get("Content-Type")?.startsWith("text/html") && !/\.html?$/i.test(path)) {
+    throw new BrokenTransfer(`a web page came in place of ${path}`); // a login page or a proxy's
+  }
   const length = headers.get("Content-Length");
   if (status !== 200 || (length !== null && Number(length) !== size && !headers.has("Content-Encoding"))) {
     throw new BrokenTransfer(`for the ${size} bytes of ${path} came ${length ?? "?"} bytes with status ${status}`);

@@ -11,18 +11,16 @@ const ROUTES: Route[] = ["revision", "tree", "resolve", "files"];
 const WAITS = [1000, 2000, 4000, 8000];
 
 const status = (code: number, word = "", headers = {}) => () => refuse(code, word, headers);
-/** An answer of which only so much comes. */
+/** An answer that ends before its length. */
 const cut = (content: string, length: number) => () =>
-  new Response(
-    new ReadableStream({
-      pull(controller) {
-        if (content === "") controller.error(new Error("cut"));
-        controller.enqueue(new TextEncoder().encode(content));
-        content = "";
-      },
-    }),
-    { headers: { "Content-Length": `${length}` } },
-  );
+  new Response(new Blob([content]).stream(), { headers: { "Content-Length": `${length}` } });
+/** The first bytes of what the routes answer with, and the length of that. */
+const BEGINNINGS: Record<Route, [content: string, length: number]> = {
+  revision: ["{", 300],
+  tree: ["[", 300],
+  resolve: ["{", 21],
+  files: ["www", 300_000],
+};
 const page = () => new Response("<html>Please log in</html>", { headers: { "Content-Type": "text/html" } });
 const goTo = (location: string, code = 302) => () => new Response(null, { status: code, headers: { location } });
 
@@ -67,7 +65,7 @@ for (const route of ROUTES) {
     cases[`${route}: ${code}, then well`] = { before: script(route, status(code)) };
   }
   cases[`${route}: five different ones`] = {
-    before: script(route, status(503), status(429), status(500), cut("[", 100), () => undefined),
+    before: script(route, status(503), status(429), status(500), cut(...BEGINNINGS[route])),
     waits: WAITS,
   };
   cases[`${route}: five times 503`] = {
@@ -75,25 +73,18 @@ for (const route of ROUTES) {
     waits: WAITS,
     error: ["failure", /did not deliver the model "org\/name" in 5 attempts: .* answers 503/, /Check the network/],
   };
-  cases[`${route}: silence`] = {
-    before: ({ hub }) => void hub.script[route].push(hub.silence),
-    more: { stallTimeout: 50 },
-  };
-  cases[`${route}: silence in the middle`] = {
+  cases[`${route}: silence${route === "resolve" || route === "files" ? " in the middle" : ""}`] = {
     before: ({ hub }) =>
       void hub.script[route].push(() => {
-        const pull = (controller: ReadableStreamDefaultController) => controller.enqueue(new Uint8Array(1));
-        const silent = new ReadableStream({ pull }, new CountQueuingStrategy({ highWaterMark: 0 }));
-        const one = silent.pipeThrough(
-          new TransformStream({
-            transform: (byte, to) => (to.enqueue(byte), hub.silence!(undefined!) as Promise<never>),
-          }),
-        );
-        return new Response(one, { headers: { "Content-Length": route === "resolve" ? "21" : "300000" } });
+        if (route === "revision" || route === "tree") return hub.silence!(undefined!);
+        const [content, length] = BEGINNINGS[route];
+        const silence = new TransformStream({ flush: async () => void await hub.silence!(undefined!) });
+        const body = new Blob([content]).stream().pipeThrough(silence);
+        return new Response(body, { headers: { "Content-Length": `${length}` } });
       }),
-    more: { stallTimeout: 50 },
+    more: { stallTimeout: 400 },
   };
-  cases[`${route}: cut in the body`] = { before: script(route, cut("w", route === "resolve" ? 21 : 300_000)) };
+  cases[`${route}: cut in the body`] = { before: script(route, cut(...BEGINNINGS[route])) };
   cases[`${route}: redirects in circles`] = {
     before: ({ hub }) => {
       for (let i = 0; i < 11; i++) hub.script[route].push((request) => goTo(new URL(request.url).pathname + `?${i}`)());
@@ -213,7 +204,17 @@ const streamed = (content: string) => () => new Response(new Blob([content]).str
 cases["a file of another length"] = { before: script("resolve", sized("{}")) };
 cases["a longer file"] = { before: script("resolve", sized("x".repeat(1000))) };
 cases["a page for people in place of a file"] = { before: script("resolve", page) };
-cases["a shorter file that does not tell"] = { before: script("resolve", streamed("{}")) };
+cases["a shorter file that does not tell"] = { before: script("resolve", streamed('{"model')) };
+cases["a shorter and wrong file that does not tell"] = {
+  before: script("resolve", streamed("{}")),
+  waits: [1000, 2000], // continued, found to be wrong, and fetched from its beginning
+};
+cases["a page for people without a length"] = {
+  before: script(
+    "resolve",
+    () => new Response(page().body, { headers: { "Content-Type": "text/html; charset=utf-8" } }),
+  ),
+};
 cases["a longer file that does not tell"] = { before: script("resolve", streamed("x".repeat(1000))) };
 cases["a file with another content"] = { before: script("resolve", sized('{"model_type":"BERT"}')) };
 cases["a large file with another content"] = { before: script("files", sized("v".repeat(300_000))) };
