@@ -85,6 +85,8 @@ export async function downloadFromHub(request: HubRequest): Promise<HubSnapshot>
     if (!await isWhole(join(snapshot, file.path), file)) missing.push(file);
   }
   if (missing.length > 0 && !hub.offline) await checkRoom(repoFolder, missing);
+  // Before the files, so that a run after one that broke off goes on with its commit, whatever the branch says by then.
+  if (!known && chosen.length > 0) await rememberCommit(repoFolder, revision, commit);
   const transfer: Transfer = {
     get: (file, from, read) => hub.get(commit, file.path, from, read),
     retry: (call) => hub.ask(call),
@@ -94,8 +96,6 @@ export async function downloadFromHub(request: HubRequest): Promise<HubSnapshot>
     onDownload?.(file.path, file.size);
     await storeFile(repoFolder, snapshot, file, transfer);
   }
-  // Last, since a revision that names an unknown snapshot is damage to Python's tools.
-  if (!known && chosen.length > 0) await rememberCommit(repoFolder, revision, commit);
   return { folder: snapshot, commit, files: chosen.map((file) => file.path) };
 
   /** The list of the hub, unless what Python's library once fetched of this commit will do. */

@@ -5,7 +5,7 @@ import { join } from "node:path";
 import fc from "fast-check";
 import { downloadFromHub } from "../../lib/weights/hub.ts";
 import { type HubCase, hubTest, MODEL, names, rejected, withHub } from "../support/hub_case.ts";
-import type { HubServer } from "../support/hub_server.ts";
+import { COMMIT, type HubServer } from "../support/hub_server.ts";
 import { mountRefusal, withTmpfs } from "./storage_tmpfs.ts";
 
 const NAME = "model.safetensors";
@@ -211,4 +211,15 @@ Deno.test({
         await rejected(downloadFromHub(request([NAME], { cacheDir })), "storage", /0\.2 MB needed, 0\.1 MB free/);
         assert.deepEqual(names(blobs(cacheDir)), []);
       })),
+});
+
+hubTest("a run after one that broke off keeps to its commit, also when the branch has moved", async (bench) => {
+  const { hub, cacheDir, request } = bench;
+  hub.script.files.push(...Array(5).fill(cutAt(0)));
+  await rejected(downloadFromHub(request([NAME])), "failure", /in 5 attempts/);
+  hub.script.revision.push(() => Response.json({ _id: "1", id: "org/name", sha: "f".repeat(40) }));
+  const { commit, folder } = await downloadFromHub(request([NAME]));
+  assert.equal(commit, COMMIT);
+  assert.deepEqual(names(cacheDir, "models--org--name", "snapshots"), [COMMIT]);
+  await assertWhole(bench, folder);
 });

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { downloadFromHub } from "../../lib/weights/hub.ts";
-import { hubCacheFolder, hubToken } from "../../lib/weights/hub_environment.ts";
+import { hubCacheFolder, hubEndpoint, hubToken, isOffline } from "../../lib/weights/hub_environment.ts";
 import { resolvePretrained } from "../../lib/weights/pretrained.ts";
 import { hubTest, MODEL, names, rejected } from "../support/hub_case.ts";
 import { COMMIT } from "../support/hub_server.ts";
@@ -217,4 +217,15 @@ hubTest("an address that cannot be a hub's is refused without its password", asy
     const env = (name: string) => name === "HF_ENDPOINT" ? endpoint : options.env(name);
     await rejected(downloadFromHub(request([], { env })), "input", /HF_ENDPOINT (is no address|holds a password)/);
   }
+});
+
+Deno.test("commands may read every variable that the hub's settings are taken from", async () => {
+  const read = new Set<string>();
+  const env = (name: string) => void read.add(name);
+  assert.throws(() => hubCacheFolder(env));
+  hubEndpoint(env);
+  isOffline(env);
+  await hubToken(env);
+  const { permissions } = JSON.parse(await Deno.readTextFile(new URL("../../deno.json", import.meta.url)));
+  assert.deepEqual([...read].filter((name) => !permissions.train.env.includes(name)), []);
 });
