@@ -121,7 +121,7 @@ function openLine({ stallTimeout, signal }: HubAccess, host: string) {
   };
 }
 
-/** What the runtime says of a failed connection, deepest cause first named, without addresses. */
+/** What the runtime says of a failed connection: its cause where it names one, without addresses. */
 function reason(error: unknown): string {
   const { message, cause } = error as Error;
   return (cause instanceof Error ? cause.message : String(message ?? error))
