@@ -2,25 +2,10 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { lengthBuckets, materialise, planBatches } from "../../lib/data/batches.ts";
 import { encodeExamples } from "../../lib/data/encoding.ts";
-import type { EvidenceSpan, Example } from "../../lib/data/dataset.ts";
+import type { Example } from "../../lib/data/dataset.ts";
 import { splitExamples } from "../../lib/data/splits.ts";
 import { wordTokenizer } from "../fixtures/word_tokenizer.ts";
-
-const words = fc.array(fc.constantFrom("sad", "😭", "I", "don't", "été", "...", "\n"), { minLength: 1, maxLength: 80 });
-
-/** Examples of random words with one criterion, whose evidence is a random stretch of the text or missing. */
-const examples = fc.array(fc.record({ words, label: fc.nat(1), from: fc.nat(), count: fc.nat() }), {
-  minLength: 1,
-  maxLength: 40,
-}).map((rows) =>
-  rows.map(({ words, label, from, count }, row): Example => {
-    const text = "go " + words.join(" ");
-    const start = from % text.length, end = Math.min(text.length, start + 1 + count % text.length);
-    const span: EvidenceSpan | null = label ? { status: "exact", start, end } : null;
-    const allEvidence = [span ? [span] : []];
-    return { postId: `p${row}`, text, labels: Uint8Array.of(label), evidence: [span], allEvidence };
-  })
-);
+import { examples } from "../support/random_examples.ts";
 
 Deno.test("batches: every input once, in the smallest bucket that holds it, in the same order for the same epoch", () => {
   const numbers = fc.record({ batchSize: fc.integer({ min: 1, max: 9 }), seed: fc.nat(), epoch: fc.nat(30) });
