@@ -1,5 +1,7 @@
 /** The operands of pickle instructions, taken one after the other from bytes that may end or lie at any point. */
 
+import { quote } from "./random_access.ts";
+
 /** Longest integer that is believed, in bytes; sizes and counters need 8, seeds 16. */
 const MAX_INTEGER_BYTES = 16;
 
@@ -78,19 +80,19 @@ export function pickleBytes(bytes: Uint8Array): PickleBytes {
     decimal: (instruction) => {
       const text = line();
       if (instruction === "INT" && (text === "00" || text === "01")) return text === "01";
-      if (!/^-?\d{1,38}L?$/.test(text)) throw new PickleError(`it has an integer ${JSON.stringify(text.slice(0, 80))}`);
+      if (!/^-?\d{1,38}L?$/.test(text)) throw new PickleError(`it has an integer ${quote(text)}`);
       return narrow(BigInt(text.replace("L", "")));
     },
     floatLine: () => {
       const text = line();
       if (!/^-?(\d{1,400}(\.\d{0,400})?(e[+-]?\d{1,4})?|inf|nan)$/.test(text)) {
-        throw new PickleError(`it has a float ${JSON.stringify(text.slice(0, 80))}`);
+        throw new PickleError(`it has a float ${quote(text)}`);
       }
       return Number(text.replace("inf", "Infinity"));
     },
     index: () => {
       const text = line();
-      if (!/^\d{1,15}$/.test(text)) throw new PickleError(`it has a memo number ${JSON.stringify(text.slice(0, 80))}`);
+      if (!/^\d{1,15}$/.test(text)) throw new PickleError(`it has a memo number ${quote(text)}`);
       return Number(text);
     },
   };

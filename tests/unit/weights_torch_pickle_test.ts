@@ -175,6 +175,7 @@ const PICKLES: [name: string, value: number[], message: RegExp][] = [
   ["a nested torch.load", [...global("torch.storage", "_load_from_bytes")], /"torch\.storage\._load_from_bytes"/],
   ["a prototype's name", global("__proto__", "constructor"), /"__proto__\.constructor"/],
   ["control characters in a name", global("\u001b[2J", "x"), /"\\u001b\[2J\.x"/],
+  ["characters that turn a line round in a name", global("os\u202e\u009b", "x"), /"os\\u202e\\u009b\.x"/],
   ["a very long name", global("a".repeat(1e6), "x"), /names "a{200}", which/],
   ["BUILD on a tensor", [...sound, ...pickle.emptyDict, ...pickle.build], /state of what is no OrderedDict/],
   [
