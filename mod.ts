@@ -24,3 +24,4 @@ export type { Tokenizer } from "./lib/text/tokenizer.ts";
 export { type Engine, openEngine } from "./lib/train/engine.ts";
 export { type EnginePlan, type MemoryForecast, planEngine } from "./lib/train/engine_plan.ts";
 export { openSafetensors, writeSafetensors } from "./lib/weights/safetensors.ts";
+export { openWeights, type WeightInfo, type WeightsFile } from "./lib/weights/weights_file.ts";
