@@ -4,7 +4,7 @@ import { defineOp, type Graph } from "../graph.ts";
 import { rowCount, type Tensor, width } from "../tensor.ts";
 import { columnSum } from "./column_sum.ts";
 
-type Inputs = { x: Tensor; weight: Tensor; bias: Tensor };
+type Inputs = { x: Tensor; weight: Tensor; bias?: Tensor };
 
 /** Runs a GEMM in one of three layouts: nt C = A·Bᵀ, nn C = A·B, tn C = Aᵀ·B. Shapes in `gpu/gemm.ts`. */
 function gemm(
@@ -43,7 +43,8 @@ const weightGradient = (g: Graph, { x }: Inputs, dy: Tensor) => (into: Tensor | 
 const linearOp = defineOp<Inputs, undefined, undefined>("linear", {
   forward(g, { x, weight, bias }) {
     const y = g.tensor("linear", [...x.shape.slice(0, -1), weight.shape[0]!], { requiresGradient: true });
-    return { output: gemm(g, "nt", x, weight, y, "bias", { bias }), saved: undefined };
+    const output = bias ? gemm(g, "nt", x, weight, y, "bias", { bias }) : gemm(g, "nt", x, weight, y, "none");
+    return { output, saved: undefined };
   },
   backward: (g, inputs, dy) => ({
     x: inputGradient(g, inputs, dy), //                 dx [M, K] = dy·W
@@ -52,7 +53,7 @@ const linearOp = defineOp<Inputs, undefined, undefined>("linear", {
   }),
 });
 
-/** y = x·Wᵀ + b, as `torch.nn.Linear`. x [..., K], weight [N, K], bias [N] → y [..., N]. */
+/** y = x·Wᵀ + b, as `torch.nn.Linear`, with or without b. x [..., K], weight [N, K], bias [N] → y [..., N]. */
 export function linear(g: Graph, inputs: Inputs): Tensor {
   return linearOp(g, inputs, undefined);
 }
