@@ -73,11 +73,6 @@ export const CATALOG: readonly CatalogModel[] = [
   },
 ];
 
-/** Whether an entry names a commit rather than a branch. */
-export function isPinned({ revision }: CatalogModel): boolean {
-  return /^[0-9a-f]{40}$/.test(revision);
-}
-
 /** The entry of a model by its short name or hub id; undefined for models outside the catalog. */
 export function catalogModel(id: string): CatalogModel | undefined {
   return CATALOG.find((entry) => entry.name === id || entry.id === id);

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { loadConfig } from "../../lib/config/compose.ts";
-import { CATALOG, catalogModel, isPinned } from "../../lib/model/catalog.ts";
+import { CATALOG, catalogModel, type CatalogModel } from "../../lib/model/catalog.ts";
 import { weightFiles } from "../../lib/weights/pretrained.ts";
+
+const isPinned = ({ revision }: CatalogModel) => /^[0-9a-f]{40}$/.test(revision);
 
 Deno.test("the catalog's models are found by short name and by hub id", () => {
   assert.equal(CATALOG.length, 5);
