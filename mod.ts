@@ -14,7 +14,7 @@ export type { Config } from "./lib/config/schema.ts";
 export { type Dataset, loadDataset, REDSM5_CRITERIA } from "./lib/data/dataset.ts";
 export { splitExamples } from "./lib/data/splits.ts";
 export { type Gpu, openGpu } from "./lib/gpu/device.ts";
-export { CATALOG, catalogModel, type CatalogModel } from "./lib/model/catalog.ts";
+export { CATALOG, type CatalogModel, catalogModel } from "./lib/model/catalog.ts";
 export { type DualAgentConfig, dualAgentParameters } from "./lib/model/dual_agent.ts";
 export type { EncoderConfig } from "./lib/model/encoder.ts";
 export { evaluateStudy, type StudyResult } from "./lib/study/conclude.ts";

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { loadConfig } from "../../lib/config/compose.ts";
-import { CATALOG, catalogModel, type CatalogModel } from "../../lib/model/catalog.ts";
+import { CATALOG, type CatalogModel, catalogModel } from "../../lib/model/catalog.ts";
 import { weightFiles } from "../../lib/weights/pretrained.ts";
 
 const isPinned = ({ revision }: CatalogModel) => /^[0-9a-f]{40}$/.test(revision);
