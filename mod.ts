@@ -33,3 +33,4 @@ export {
 } from "./lib/train/token_suggestions.ts";
 export { readEncoderConfig } from "./lib/weights/encoder_config.ts";
 export { openSafetensors, writeSafetensors } from "./lib/weights/safetensors.ts";
+export { openWeights, type WeightInfo, type WeightsFile } from "./lib/weights/weights_file.ts";
