@@ -21,7 +21,10 @@ export interface ParameterSpec {
   readonly trained?: boolean;
   /** Factor on the learning rate: 1 unless given. */
   readonly learningRateScale?: number;
-  /** Names of equal row blocks when the parameter fuses several checkpoint tensors (query, key, value). */
+  /**
+   * Names of equal row blocks when the parameter fuses several checkpoint tensors (query, key, value), or the one name
+   * that checkpoints have for it.
+   */
   readonly parts?: readonly string[];
 }
 

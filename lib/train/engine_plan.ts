@@ -155,7 +155,7 @@ export function planEngine(
     moment: momentLayout(parameters, options.optimizer.name),
     metrics: metrics.layout,
     input: { label: "inputs", chunkBytes: [inputTotal], totalBytes: inputTotal },
-    activation: unionLayout(graphs.map(({ plan }) => plan)),
+    activation: unionLayout(graphs.map(({ plan }) => plan.layout)),
   };
   const uniforms = graphs.reduce((sum, { graph }) => sum + programUniformBytes(gpu, graph.calls.length), 0);
   const memory = {

@@ -1,7 +1,7 @@
 /** Activation functions by name: the ones a configuration may choose for the hidden layers of heads. */
 import { defineOp, flatType, type Graph, linearGrid } from "../graph.ts";
 import type { Tensor } from "../tensor.ts";
-import { gelu, tanh } from "./elementwise.ts";
+import { activate, tanh } from "./elementwise.ts";
 import { KERNELS } from "./kernels.ts";
 
 /** An activation function: what it computes, for people, and how it is put on a graph. */
@@ -37,7 +37,7 @@ const inKernel = (name: string, description: string): Activation => ({
 
 /** Every activation function, as the function of that name in `torch.nn.functional` (leakyrelu: `leaky_relu`). */
 export const ACTIVATIONS = {
-  gelu: { description: "x·Φ(x) with the normal distribution Φ by erf", apply: (g, x) => gelu(g, x) },
+  gelu: { description: "x·Φ(x) with the normal distribution Φ by erf", apply: (g, x) => activate(g, x, "gelu_erf") },
   silu: inKernel("silu", "x·σ(x), also called swish"),
   relu: inKernel("relu", "max(x, 0)"),
   leakyrelu: inKernel("leakyrelu", "x where positive, else 0.01·x"),

@@ -21,7 +21,7 @@ import dropoutMask from "../../../kernels/dropout_mask.wgsl" with { type: "text"
 import elementwise from "../../../kernels/elementwise.wgsl" with { type: "text" };
 import embeddingBackward from "../../../kernels/embedding_backward.wgsl" with { type: "text" };
 import embeddingForward from "../../../kernels/embedding_forward.wgsl" with { type: "text" };
-import gelu from "../../../kernels/gelu.wgsl" with { type: "text" };
+import feedForwardActivation from "../../../kernels/feed_forward_activation.wgsl" with { type: "text" };
 import layerNormBackward from "../../../kernels/layer_norm_backward.wgsl" with { type: "text" };
 import layerNormForward from "../../../kernels/layer_norm_forward.wgsl" with { type: "text" };
 import log1pUnit from "../../../kernels/log1p_unit.wgsl" with { type: "text" };
@@ -52,7 +52,7 @@ const includes = {
   "attention_common.wgsl": attentionCommon,
   "crf_common.wgsl": crfCommon,
   "dropout_mask.wgsl": dropoutMask,
-  "gelu.wgsl": gelu,
+  "feed_forward_activation.wgsl": feedForwardActivation,
   "log1p_unit.wgsl": log1pUnit,
   "philox.wgsl": philox,
   "row_reduce.wgsl": rowReduce,
