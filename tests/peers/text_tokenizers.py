@@ -2,7 +2,9 @@
 
 encode: {"tokenizer": path of tokenizer.json, "texts": [...]} -> [[ids, [[start, end], ...]], ...]
         offsets count code points; added tokens come from the file, special tokens are not put around the text
-load:   {"folder": path, "texts": [...]} -> the same, by transformers' AutoTokenizer
+load:   {"folder": path, "texts": [...]} -> the same, by transformers' AutoTokenizer; "save" names a file for its tokenizer.json
+pairs:  {"folders": [path, ...], "pairs": [[a, b], ...]} -> for each folder and pair [ids, token type ids] with special tokens, by AutoTokenizer
+words:  {"ranges": [[first, last], ...]} -> "L", "N", "S" or "O" for each code point but surrogates: how the byte-level pre-tokenizer sees it
 unicode: {"ranges": [[first, last], ...]} -> for each code point but "|" and surrogates the normal form by each switch of BertNormalizer, and how the pre-tokenizer sees it
 """
 
@@ -23,10 +25,39 @@ def encode(tokenizer, texts):
     return encodings(Tokenizer.from_file(tokenizer), texts)
 
 
-def load(folder, texts):
+def load(folder, texts, save=None):
     from transformers import AutoTokenizer
 
-    return encodings(AutoTokenizer.from_pretrained(folder).backend_tokenizer, texts)
+    tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+    if save:
+        tokenizer.save(save)
+    return encodings(tokenizer, texts)
+
+
+def pairs(folders, pairs):
+    from transformers import AutoTokenizer
+
+    result = []
+    for folder in folders:
+        encoded = AutoTokenizer.from_pretrained(folder)(pairs, return_token_type_ids=True)
+        result.append(list(zip(encoded["input_ids"], encoded["token_type_ids"])))
+    return result
+
+
+def words(ranges):
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    pre_tokenizer = ByteLevel(add_prefix_space=False)
+    kinds = ""
+    for first, last in ranges:
+        for point in range(first, last + 1):
+            if 0xD800 <= point < 0xE000:
+                continue
+            # With c between "a", "1" and "!": a letter joins "a", a number "1", another "!", whitespace none of them.
+            text = "a" + chr(point) + "1" + chr(point) + "!" + chr(point) + "!"
+            found = [offsets for _, offsets in pre_tokenizer.pre_tokenize_str(text)]
+            kinds += "L" if (0, 2) in found else "N" if (1, 4) in found else "O" if (3, 7) in found else "S"
+    return kinds
 
 
 def unicode(ranges):
@@ -52,5 +83,5 @@ def unicode(ranges):
 
 
 request = json.load(sys.stdin)
-command = {"encode": encode, "load": load, "unicode": unicode}[sys.argv[1]]
+command = {"encode": encode, "load": load, "pairs": pairs, "words": words, "unicode": unicode}[sys.argv[1]]
 json.dump(command(**request), sys.stdout)
