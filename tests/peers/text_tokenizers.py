@@ -2,13 +2,15 @@
 
 encode: {"tokenizer": path of tokenizer.json, "texts": [...]} -> [[ids, [[start, end], ...]], ...]
         offsets count code points; added tokens come from the file, special tokens are not put around the text
-load:   {"folder": path, "texts": [...]} -> the same, by transformers' AutoTokenizer; "save" names a file for its tokenizer.json
+load:   {"folders": [path, ...], "texts": [...]} -> for each folder the same, by transformers' AutoTokenizer, whose
+        tokenizer.json is left in the folder as saved.json
 pairs:  {"folders": [path, ...], "pairs": [[a, b], ...]} -> for each folder and pair [ids, token type ids] with special tokens, by AutoTokenizer
 words:  {"ranges": [[first, last], ...]} -> "L", "N", "S" or "O" for each code point but surrogates: how the byte-level pre-tokenizer sees it
 unicode: {"ranges": [[first, last], ...]} -> for each code point but "|" and surrogates the normal form by each switch of BertNormalizer, and how the pre-tokenizer sees it
 """
 
 import json
+import os
 import sys
 
 
@@ -25,13 +27,15 @@ def encode(tokenizer, texts):
     return encodings(Tokenizer.from_file(tokenizer), texts)
 
 
-def load(folder, texts, save=None):
+def load(folders, texts):
     from transformers import AutoTokenizer
 
-    tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
-    if save:
-        tokenizer.save(save)
-    return encodings(tokenizer, texts)
+    result = []
+    for folder in folders:
+        tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+        tokenizer.save(os.path.join(folder, "saved.json"))
+        result.append(encodings(tokenizer, texts))
+    return result
 
 
 def pairs(folders, pairs):

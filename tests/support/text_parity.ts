@@ -6,19 +6,23 @@ import type { Tokenizer } from "../../lib/text/tokenizer.ts";
 /** Tokens of one text as tests/peers/text_tokenizers.py gives them; offsets count code points. */
 export type PeerEncoding = [ids: number[], offsets: [start: number, end: number][]];
 
-/** Writes a tokenizer's files into a temporary folder for the time of `use`. */
-export async function withFolder<T>(
-  files: ReadonlyMap<string, Uint8Array | string | object>,
-  use: (folder: string) => Promise<T>,
-): Promise<T> {
+/** File name → bytes, text, or what becomes JSON. */
+export type Files = ReadonlyMap<string, Uint8Array | string | object>;
+
+/** Writes tokenizers' files into a temporary folder each for the time of `use`. */
+export async function withFolders<T>(tokenizers: readonly Files[], use: (folders: string[]) => Promise<T>): Promise<T> {
   const folder = await Deno.makeTempDir();
   try {
-    for (const [name, content] of files) {
-      const path = join(folder, name);
-      if (content instanceof Uint8Array) await Deno.writeFile(path, content);
-      else await Deno.writeTextFile(path, typeof content === "string" ? content : JSON.stringify(content));
+    const folders = tokenizers.map((_, index) => join(folder, String(index)));
+    for (const [index, files] of tokenizers.entries()) {
+      await Deno.mkdir(folders[index]!);
+      for (const [name, content] of files) {
+        const path = join(folders[index]!, name);
+        if (content instanceof Uint8Array) await Deno.writeFile(path, content);
+        else await Deno.writeTextFile(path, typeof content === "string" ? content : JSON.stringify(content));
+      }
     }
-    return await use(folder);
+    return await use(folders);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }

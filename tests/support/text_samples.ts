@@ -137,7 +137,7 @@ const MARKS = [
   0x1d165,
 ];
 
-/** `count` texts out of everything that goes wrong in tokenizers; the same for the same seed. */
+/** `count` different texts out of everything that goes wrong in tokenizers; the same for the same seed. */
 export function nastyTexts(count: number, seed = 1): string[] {
   const random = randomStream(seed, "nasty texts");
   const times = (most: number, make: () => string) => {
@@ -166,9 +166,9 @@ export function nastyTexts(count: number, seed = 1): string[] {
     () => String.fromCodePoint(scalar(random.pick([0xe000, 0x2000, 0x1f000, 0x10000, 0xfe00]) + random.integer(0x700))),
     anything,
   ];
-  return Array.from({ length: count }, (_, index) => {
+  const text = (index: number): string => {
     if (index % 97 === 0) return random.pick(["é", "a", "漢", "💩", "x\u0301"]).repeat(90 + random.integer(30));
-    if (index % 997 === 1) {
+    if (index % 1_499 === 1) {
       const word = random.pick([LETTERS, EMOJI, CJK, ["a"], ["ha"], [..."0123456789"], ["!"], ["\u0301"], [" "], [
         "漢",
       ]]);
@@ -176,7 +176,10 @@ export function nastyTexts(count: number, seed = 1): string[] {
     }
     const recipe = index % 2 === 0 ? recipes[0]! : random.pick(recipes);
     return times(30, index % 7 === 0 ? () => random.pick(recipes)() : recipe);
-  });
+  };
+  const texts = new Set<string>();
+  for (let index = 0; texts.size < count; index++) texts.add(text(index));
+  return [...texts];
 }
 
 function scalar(codePoint: number): number {
