@@ -150,7 +150,7 @@ Deno.test("byte-level BPE with other settings equals the Python package tokenize
     " 👍",
     "the aaaaaaa aaaaa",
   ];
-  const files = Object.values(tokenizers).map((json) => new Map([["tokenizer.json", json]]));
+  const files = Object.values(tokenizers).map((json) => ({ "tokenizer.json": json }));
   await withFolders(files, async (folders) => {
     const paths = folders.map((folder) => join(folder, "tokenizer.json"));
     const peers = await askPython<PeerEncoding[][]>("text_tokenizers.py", ["encode"], { tokenizers: paths, texts });

@@ -18,19 +18,19 @@ Deno.test("ids and offsets of 20,000 real and 20,000 generated texts equal the P
   // Of some generated texts only, so that others hold unknown characters.
   const cased = buildWordPieceVocabulary([...real, ...generated.slice(0, 4_000)], 60_000, { lowercase: false });
   const kinds: Record<string, Files> = {
-    "WordPiece uncased, vocab.txt alone": new Map<string, Uint8Array | object>([
-      ["vocab.txt", await source("bert-base-uncased", "vocab.txt")],
-      ["config.json", { model_type: "bert" }],
-    ]),
-    "WordPiece cased": new Map<string, Uint8Array | object>([
-      ...wordPieceTokenizer(cased, { lowercase: false }).files(),
-      ["config.json", { model_type: "bert" }],
-    ]),
-    "byte-level BPE, vocab.json and merges.txt": new Map<string, Uint8Array | object>([
-      ["vocab.json", await source("roberta-base", "vocab.json")],
-      ["merges.txt", await source("roberta-base", "merges.txt")],
-      ["config.json", { model_type: "roberta" }],
-    ]),
+    "WordPiece uncased, vocab.txt alone": {
+      "vocab.txt": await source("bert-base-uncased", "vocab.txt"),
+      "config.json": { model_type: "bert" },
+    },
+    "WordPiece cased": {
+      ...Object.fromEntries(wordPieceTokenizer(cased, { lowercase: false }).files()),
+      "config.json": { model_type: "bert" },
+    },
+    "byte-level BPE, vocab.json and merges.txt": {
+      "vocab.json": await source("roberta-base", "vocab.json"),
+      "merges.txt": await source("roberta-base", "merges.txt"),
+      "config.json": { model_type: "roberta" },
+    },
   };
   await withFolders(Object.values(kinds), async (folders) => {
     const peers = await askPython<PeerEncoding[][]>("text_tokenizers.py", ["load"], { folders, texts });
@@ -38,7 +38,7 @@ Deno.test("ids and offsets of 20,000 real and 20,000 generated texts equal the P
       const folder = folders[index]!, peer = peers[index]!;
       await t.step(kind, async () => assertEqualTokens(await loadTokenizer(folder), texts, peer));
       await t.step(`${kind}, as Python saves it`, async () => {
-        const saved = new Map([["tokenizer.json", await Deno.readFile(join(folder, "saved.json"))]]);
+        const saved = { "tokenizer.json": await Deno.readFile(join(folder, "saved.json")) };
         const some = texts.keys().filter((i) => i % 5 === 0).toArray();
         await withFolders([saved], async ([copy]) => {
           assertEqualTokens(await loadTokenizer(copy!), some.map((i) => texts[i]!), some.map((i) => peer[i]!));

@@ -20,7 +20,7 @@ Deno.test("MiniLM's tokenizer, and built vocabularies that know every character 
   const built = [true, false].map((lowercase) =>
     wordPieceTokenizer(buildWordPieceVocabulary(texts, 40_000, { lowercase }), { lowercase })
   );
-  await withFolders(built.map((tokenizer) => tokenizer.files()), async (folders) => {
+  await withFolders(built.map((tokenizer) => Object.fromEntries(tokenizer.files())), async (folders) => {
     const [ofMinilm, ...ofBuilt] = await encode([minilm, ...folders], texts);
     assertEqualTokens(await loadTokenizer(minilm), texts, ofMinilm!);
     for (const [index, tokenizer] of built.entries()) {
@@ -64,7 +64,7 @@ Deno.test("added tokens with every flag are found where the Python package finds
     Array.from({ length: 8 }, (_, place) => pieces[(index * 7 + place * place * 5 + index * place) % pieces.length])
       .join(index % 3 === 0 ? " " : "") + text
   );
-  await withFolders([new Map([["tokenizer.json", json]])], async (folders) => {
+  await withFolders([{ "tokenizer.json": json }], async (folders) => {
     const tokenizer = await loadTokenizer(folders[0]!);
     assert.equal(tokenizer.vocabSize, 30528);
     assertEqualTokens(tokenizer, sample, (await encode(folders, sample))[0]!);

@@ -7,7 +7,7 @@ import type { Tokenizer } from "../../lib/text/tokenizer.ts";
 export type PeerEncoding = [ids: number[], offsets: [start: number, end: number][]];
 
 /** File name → bytes, text, or what becomes JSON. */
-export type Files = ReadonlyMap<string, Uint8Array | string | object>;
+export type Files = Readonly<Record<string, Uint8Array | string | object>>;
 
 /** Writes tokenizers' files into a temporary folder each for the time of `use`. */
 export async function withFolders<T>(tokenizers: readonly Files[], use: (folders: string[]) => Promise<T>): Promise<T> {
@@ -16,7 +16,7 @@ export async function withFolders<T>(tokenizers: readonly Files[], use: (folders
     const folders = tokenizers.map((_, index) => join(folder, String(index)));
     for (const [index, files] of tokenizers.entries()) {
       await Deno.mkdir(folders[index]!);
-      for (const [name, content] of files) {
+      for (const [name, content] of Object.entries(files)) {
         const path = join(folders[index]!, name);
         if (content instanceof Uint8Array) await Deno.writeFile(path, content);
         else await Deno.writeTextFile(path, typeof content === "string" ? content : JSON.stringify(content));
