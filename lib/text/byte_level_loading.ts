@@ -14,7 +14,7 @@ import {
   toAddedToken,
   type TokenizerConfig,
 } from "./tokenizer_config.ts";
-import { check, readJson, readText, tokenIds, type TokenizerFiles } from "./tokenizer_files.ts";
+import { check, readJson, readLines, tokenIds, type TokenizerFiles } from "./tokenizer_files.ts";
 import { refuseParts, type TokenizerJson } from "./tokenizer_json.ts";
 
 const modelJson = z.object({
@@ -75,15 +75,11 @@ export function byteLevelFromJson(files: TokenizerFiles, fast: TokenizerJson, co
  */
 export function byteLevelFromText(files: TokenizerFiles, config: TokenizerConfig): Tokenizer {
   const vocabulary = tokenIds(readJson(files, "vocab.json", z.unknown()), join(files.folder, "vocab.json"));
-  const lines = readText(files, "merges.txt")!.split("\n").map((line) =>
-    line.endsWith("\r") ? line.slice(0, -1) : line
-  );
-  if (lines.at(-1) === "") lines.pop();
   const special = specialNames(config, ROBERTA_SPECIAL_TOKENS);
   const addPrefixSpace = config.add_prefix_space ?? false;
   const definition: ByteLevelDefinition = {
     vocabulary,
-    merges: listedMerges(lines, vocabulary, join(files.folder, "merges.txt")),
+    merges: listedMerges(readLines(files, "merges.txt"), vocabulary, join(files.folder, "merges.txt")),
     unknown: undefined,
     fuseUnknown: false,
     ignoreMerges: false,

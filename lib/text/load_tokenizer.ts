@@ -4,9 +4,9 @@ import { inputError } from "../support/errors.ts";
 import { byteLevelFromJson, byteLevelFromText } from "./byte_level_loading.ts";
 import type { Tokenizer } from "./tokenizer.ts";
 import { readTokenizerConfig } from "./tokenizer_config.ts";
-import { readJson, readText, readTokenizerFiles } from "./tokenizer_files.ts";
+import { readJson, readLines, readTokenizerFiles } from "./tokenizer_files.ts";
 import { refuseParts, tokenizerJson } from "./tokenizer_json.ts";
-import { wordPieceFromJson, wordPieceFromText } from "./word_piece_loading.ts";
+import { wordPieceFromJson, wordPieceFromLines } from "./word_piece_loading.ts";
 
 /** What `loadTokenizer` may be told that the files do not say. */
 export interface LoadTokenizerOptions {
@@ -35,8 +35,8 @@ export async function loadTokenizer(folder: string, options: LoadTokenizerOption
     if (type !== "WordPiece") refuseParts(join(folder, "tokenizer.json"), [["model", type, "WordPiece or BPE"]]);
     return wordPieceFromJson(files, fast, config, options.lowercase);
   }
-  const words = readText(files, "vocab.txt");
-  if (words !== undefined) return wordPieceFromText(files, words, config, options.lowercase);
+  const words = readLines(files, "vocab.txt");
+  if (words) return wordPieceFromLines(files, words, config, options.lowercase);
   if (files.bytes.has("vocab.json") && files.bytes.has("merges.txt")) {
     refuseLowercase(folder, options);
     return byteLevelFromText(files, config);

@@ -17,8 +17,8 @@ const TOKENIZER_FILES = [
 /** No tokenizer file of the BERT family comes near this; a larger one is not read. */
 const MAX_FILE_BYTES = 32 * 2 ** 20;
 
-/** Values of a JSON file; roberta-base has 100,000. */
-const MAX_JSON_ITEMS = 4_000_000;
+/** Lines of a text file, values of a JSON file; roberta-base has 100,000. */
+const MAX_ITEMS = 4_000_000;
 
 /** Ids are below this. */
 export const MAX_ID = 2 ** 24;
@@ -68,16 +68,36 @@ export function readText(files: TokenizerFiles, name: string): string | undefine
   }
 }
 
+/**
+ * The lines of a text file as Rust's `lines` gives them: ended by LF or CRLF, no empty one after the last.
+ *
+ * @throws an input error when it is not UTF-8 or has more lines than any tokenizer's
+ */
+export function readLines(files: TokenizerFiles, name: string): string[] | undefined {
+  const text = readText(files, name);
+  if (text === undefined) return undefined;
+  refuseMany(files, name, "\n", "lines");
+  const lines = text.split("\n");
+  if (lines.at(-1) === "") lines.pop();
+  return lines.map((line) => line.endsWith("\r") ? line.slice(0, -1) : line);
+}
+
+/** Refuses a file before it is taken apart into more items than the memory holds. */
+function refuseMany(files: TokenizerFiles, name: string, marks: string, items: string): void {
+  const bytes = new Set(new TextEncoder().encode(marks));
+  let count = 0;
+  for (const byte of files.bytes.get(name)!) if (bytes.has(byte)) count++;
+  if (count > MAX_ITEMS) {
+    throw inputError(`${join(files.folder, name)} has more than ${MAX_ITEMS} ${items}`, "Check the file");
+  }
+}
+
 /** A JSON file through its schema; undefined when it is not there. @throws an input error when it is damaged */
 export function readJson<T>(files: TokenizerFiles, name: string, schema: z.ZodType<T>): T | undefined {
   const text = readText(files, name);
   if (text === undefined) return undefined;
   const path = join(files.folder, name);
-  let items = 0;
-  for (const byte of files.bytes.get(name)!) if (byte === 0x2c || byte === 0x5b || byte === 0x7b) items++; // , [ {
-  if (items > MAX_JSON_ITEMS) {
-    throw inputError(`${path} has more than ${MAX_JSON_ITEMS} values`, "Check the file");
-  }
+  refuseMany(files, name, ",[{", "values");
   let json: unknown;
   try {
     json = JSON.parse(text);

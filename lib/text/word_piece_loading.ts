@@ -70,13 +70,13 @@ export function wordPieceFromJson(
  *
  * @throws an input error when a special token is missing
  */
-export function wordPieceFromText(
+export function wordPieceFromLines(
   files: TokenizerFiles,
-  text: string,
+  lines: readonly string[],
   config: TokenizerConfig,
   lowerCase: boolean | undefined,
 ): Tokenizer {
-  const vocabulary = vocabularyLines(text);
+  const vocabulary = vocabularyOf(lines);
   const special = specialNames(config, BERT_SPECIAL_TOKENS);
   const lowercase = lowerCase ?? config.do_lower_case ?? true;
   const definition: WordPieceDefinition = {
@@ -96,9 +96,7 @@ export function wordPieceFromText(
 }
 
 /** The tokens of vocab.txt as the Rust library reads it: no whitespace at their ends; of equal lines the last counts. */
-function vocabularyLines(text: string): Map<string, number> {
-  const lines = text.split("\n");
-  if (lines.at(-1) === "") lines.pop();
+function vocabularyOf(lines: readonly string[]): Map<string, number> {
   return new Map(lines.map((line, id) => [trimEnd(line), id]));
 }
 

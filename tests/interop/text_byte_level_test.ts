@@ -2,35 +2,25 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { BYTE_CHARACTERS } from "../../lib/text/byte_alphabet.ts";
 import { loadTokenizer } from "../../lib/text/load_tokenizer.ts";
+import {
+  addedTokenEntry,
+  byteLevel,
+  byteLevelJson,
+  byteLevelVocabulary,
+  ROBERTA_SPECIAL,
+  robertaProcessing,
+} from "../support/byte_level_files.ts";
 import { askPython, dataFile } from "../support/python.ts";
 import { assertEqualTokens, type PeerEncoding, withFolders } from "../support/text_parity.ts";
 import { comments, nastyTexts, tweets } from "../support/text_samples.ts";
 
 const read = (name: string) => Deno.readTextFile(dataFile("tokenizers", "roberta-base", name));
 const merges = (await read("merges.txt")).split("\n").slice(1, 5_001);
-const special = ["<s>", "<pad>", "</s>", "<unk>", "<mask>"];
-const tokens = [...special, ...BYTE_CHARACTERS, ...merges.map((merge) => merge.replace(" ", ""))];
-const vocab = Object.fromEntries(tokens.map((token, id) => [token, id]));
+const base = byteLevelJson(merges);
+const vocab = byteLevelVocabulary(merges), size = Object.keys(vocab).length;
+const roberta = (addPrefixSpace: boolean, trimOffsets: boolean) =>
+  robertaProcessing(vocab, addPrefixSpace, trimOffsets);
 
-const flags = { single_word: false, lstrip: false, rstrip: false, normalized: false, special: true };
-const addedTokens = (...more: object[]) => [
-  ...special.map((content) => ({ ...flags, id: vocab[content], content, lstrip: content === "<mask>" })),
-  ...more,
-];
-const model = { type: "BPE", dropout: null, unk_token: null, continuing_subword_prefix: "", end_of_word_suffix: "" };
-const roberta = (addPrefixSpace: boolean, trimOffsets: boolean) => ({
-  type: "RobertaProcessing",
-  sep: ["</s>", vocab["</s>"]],
-  cls: ["<s>", vocab["<s>"]],
-  trim_offsets: trimOffsets,
-  add_prefix_space: addPrefixSpace,
-});
-const byteLevel = (addPrefixSpace: boolean, trimOffsets: boolean, useRegex = true) => ({
-  type: "ByteLevel",
-  add_prefix_space: addPrefixSpace,
-  trim_offsets: trimOffsets,
-  use_regex: useRegex,
-});
 const item = (id: string) => ({ SpecialToken: { id, type_id: 0 } });
 const text = (id: string) => ({ Sequence: { id, type_id: 0 } });
 const template = {
@@ -39,50 +29,14 @@ const template = {
   pair: [item("<s>"), text("A"), item("</s>"), text("B"), item("</s>")],
   special_tokens: Object.fromEntries(["<s>", "</s>"].map((id) => [id, { id, ids: [vocab[id]], tokens: [id] }])),
 };
-const base = {
-  version: "1.0",
-  truncation: null,
-  padding: null,
-  added_tokens: addedTokens(),
-  normalizer: null,
-  pre_tokenizer: byteLevel(false, true),
-  post_processor: roberta(false, true) as object | null,
-  decoder: byteLevel(true, true),
-  model: { ...model, vocab, merges } as object,
-};
 
 /** A vocabulary without some of the bytes; some merges join one pair twice, others become the same token. */
-const small = [...special];
-small.push(
-  ...BYTE_CHARACTERS.filter((_, byte) => byte < 0x80 || byte % 4 !== 1),
-  "th",
-  "the",
-  "Ġt",
-  "Ġthe",
-  "he",
-  "aaa",
-);
-small.push("aa", "aaaa", "ðŁ", "ĠĠ", "ĠĠĠ", "__proto__", "_p");
+const small = [...ROBERTA_SPECIAL, ...BYTE_CHARACTERS.filter((_, byte) => byte < 0x80 || byte % 4 !== 1)];
+small.push(..."th the Ġt Ġthe he aaa aa aaaa ðŁ ĠĠ ĠĠĠ __proto__ _p".split(" "));
 const smallVocab = Object.fromEntries(small.map((token, id) => [token, id]));
-Object.defineProperty(smallVocab, "__proto__", { value: small.indexOf("__proto__"), enumerable: true });
-const smallMerges = [
-  "h e",
-  "t h",
-  "t he",
-  "Ġ t",
-  "Ġt he",
-  "h e",
-  "aa a",
-  "a a",
-  "a aa",
-  "aa aa",
-  "ð Ł",
-  "Ġ Ġ",
-  "ĠĠ Ġ",
-  "_ p",
-]
+const smallMerges = "h e,t h,t he,Ġ t,Ġt he,h e,aa a,a a,a aa,aa aa,ð Ł,Ġ Ġ,ĠĠ Ġ,_ p".split(",")
   .map((merge) => merge.split(" "));
-const smallModel = { ...model, unk_token: "<unk>", vocab: smallVocab, merges: smallMerges };
+const smallModel = { ...base.model, unk_token: "<unk>", vocab: smallVocab, merges: smallMerges };
 
 const tokenizers: Record<string, object> = {
   "as RoBERTa has it": base,
@@ -105,13 +59,14 @@ const tokenizers: Record<string, object> = {
   },
   "added tokens": {
     ...base,
-    added_tokens: addedTokens(
-      { ...flags, id: tokens.length + 0, content: "Zoë", normalized: true },
-      { ...flags, id: tokens.length + 1, content: "<l>", lstrip: true },
-      { ...flags, id: tokens.length + 2, content: "<r>", rstrip: true },
-      { ...flags, id: tokens.length + 3, content: "don", single_word: true },
-      { ...flags, id: tokens.length + 4, content: "Ġ▁", lstrip: true, rstrip: true, normalized: true },
-    ),
+    added_tokens: [
+      ...base.added_tokens,
+      addedTokenEntry("Zoë", size + 0, { normalized: true }),
+      addedTokenEntry("<l>", size + 1, { lstrip: true }),
+      addedTokenEntry("<r>", size + 2, { rstrip: true }),
+      addedTokenEntry("don", size + 3, { single_word: true }),
+      addedTokenEntry("Ġ▁", size + 4, { lstrip: true, rstrip: true, normalized: true }),
+    ],
   },
   "unknown bytes": { ...base, model: smallModel },
   "unknown bytes fused": { ...base, model: { ...smallModel, fuse_unk: true } },

@@ -4,12 +4,14 @@ import { loadTokenizer, type LoadTokenizerOptions } from "../../lib/text/load_to
 import type { Tokenizer } from "../../lib/text/tokenizer.ts";
 import { buildWordPieceVocabulary } from "../../lib/text/vocabulary.ts";
 import { wordPieceTokenizer } from "../../lib/text/word_piece_tokenizer.ts";
+import { byteLevel, byteLevelJson, byteLevelVocabulary, robertaProcessing } from "../support/byte_level_files.ts";
 import { askPython, dataFile } from "../support/python.ts";
 import { assertEqualTokens, type Files, type PeerEncoding, withFolders } from "../support/text_parity.ts";
 import { comments, nastyTexts, tweets } from "../support/text_samples.ts";
 
 const texts = [...tweets(150), ...comments(150), ...nastyTexts(900, 2)];
 texts.push("a <mask> b", "a  <x>  b", "<y>", "tomorrow TOMORROW ÉTÉ", "[X] [NEW] [SEP]", " ", "");
+texts.push("a ra word words next line the lead x y \u{1f44d}\u{1f44d} e\u0301 é tail __proto__ constructor Word The");
 
 const source = (...path: string[]) => Deno.readFile(dataFile("tokenizers", ...path));
 const uncasedWords = { "vocab.txt": await source("bert-base-uncased", "vocab.txt") };
@@ -36,6 +38,11 @@ const addedToken = (content: string, more: object = {}) => ({ ...flags, __type: 
 const folders: Record<string, Files> = {
   "DistilBERT with a cased vocab.txt alone": { ...distilbert, ...casedWords },
   "DistilBERT with an uncased vocab.txt alone": { ...distilbert, ...uncasedWords },
+  "DistilBERT with a vocab.txt as large as ClinicalBERT's": {
+    ...distilbert,
+    "vocab.txt": Array.from({ length: 119_547 }, (_, id) => casedVocabulary[id] ?? `filler${id}`).join("\n"),
+    ...config({ do_lower_case: false }),
+  },
   "an odd vocab.txt": { ...bert, "vocab.txt": ODD_VOCABULARY },
   "an odd vocab.txt, cased": { ...bert, "vocab.txt": ODD_VOCABULARY, ...config({ do_lower_case: false }) },
   "cased by tokenizer_config.json": { ...distilbert, ...casedWords, ...config({ do_lower_case: false }) },
@@ -115,22 +122,10 @@ const casedJson = () => {
   return json;
 };
 
-const robertaJson = async () => {
-  const merges = new TextDecoder().decode(await source("roberta-base", "merges.txt")).trimEnd().split("\n").slice(1);
-  const vocab = JSON.parse(new TextDecoder().decode(await source("roberta-base", "vocab.json")));
-  const post = { type: "RobertaProcessing", sep: ["</s>", 2], cls: ["<s>", 0], trim_offsets: false };
-  return {
-    added_tokens: ["<s>", "<pad>", "</s>", "<unk>", "<mask>"].map((content) => ({
-      ...flags,
-      id: vocab[content],
-      content,
-    })),
-    normalizer: null,
-    pre_tokenizer: { type: "ByteLevel", add_prefix_space: true, trim_offsets: true, use_regex: true },
-    post_processor: { ...post, add_prefix_space: true },
-    decoder: null,
-    model: { type: "BPE", dropout: null, unk_token: null, fuse_unk: false, vocab, merges },
-  };
+const robertaJson = () => {
+  const json = byteLevelJson(["Ġ t", "h e", "Ġt he", "i n", "Ġ a"]);
+  const vocab = byteLevelVocabulary(["Ġ t", "h e", "Ġt he", "i n", "Ġ a"]);
+  return { ...json, pre_tokenizer: byteLevel(true), post_processor: robertaProcessing(vocab, true, false) };
 };
 
 Deno.test("what files() holds is loaded by Python as the same tokenizer", async (t) => {
@@ -139,7 +134,7 @@ Deno.test("what files() holds is loaded by Python as the same tokenizer", async 
     "the same, told to lower the case": [{ ...bert, "tokenizer.json": casedJson() }, { lowercase: true }],
     "a cased vocab.txt alone, told to keep the case": [{ ...distilbert, ...casedWords }, { lowercase: false }],
     "a tokenizer.json with settings that RobertaTokenizer has not": [
-      { ...roberta, "tokenizer.json": await robertaJson() },
+      { ...roberta, "tokenizer.json": robertaJson() },
     ],
   };
   const values = Object.values(cases);
@@ -176,7 +171,7 @@ Deno.test("pairs framed by the special tokens equal those of transformers", asyn
       ...Object.fromEntries(wordPieceTokenizer(casedVocabulary, { lowercase: false }).files()),
     },
     RoBERTa: { ...roberta, ...bpe },
-    "RoBERTa with a tokenizer.json": { ...roberta, "tokenizer.json": await robertaJson() },
+    "RoBERTa with a tokenizer.json": { ...roberta, "tokenizer.json": robertaJson() },
   };
   await withFolders(Object.values(cases), async (folders) => {
     type Framed = [ids: number[], types: number[]];
