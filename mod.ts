@@ -20,7 +20,7 @@ export type { EncoderConfig } from "./lib/model/encoder.ts";
 export { evaluateStudy, type StudyResult } from "./lib/study/conclude.ts";
 export { resumeStudy, startStudy, type StudyHooks } from "./lib/study/study.ts";
 export { exitCode, WinnowError } from "./lib/support/errors.ts";
-export { loadTokenizer } from "./lib/text/load_tokenizer.ts";
+export { loadTokenizer, type LoadTokenizerOptions } from "./lib/text/load_tokenizer.ts";
 export type { Tokenizer } from "./lib/text/tokenizer.ts";
 export { type Engine, openEngine } from "./lib/train/engine.ts";
 export { type EnginePlan, type MemoryForecast, planEngine } from "./lib/train/engine_plan.ts";

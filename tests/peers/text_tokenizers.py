@@ -1,12 +1,16 @@
 """Tokens and offsets as Hugging Face's `tokenizers` gives them. One JSON object in on stdin, one out on stdout.
 
-encode: {"tokenizer": path of tokenizer.json, "texts": [...]} -> [[ids, [[start, end], ...]], ...]
+encode: {"tokenizers": [path of tokenizer.json, ...], "texts": [...]} -> for each [[ids, [[start, end], ...]], ...]
         offsets count code points; added tokens come from the file, special tokens are not put around the text
-load:   {"folder": path, "texts": [...]} -> the same, by transformers' AutoTokenizer
+load:   {"folders": [path, ...], "texts": [...]} -> for each folder the same, by transformers' AutoTokenizer, whose
+        tokenizer.json is left in the folder as saved.json
+pairs:  {"folders": [path, ...], "pairs": [[a, b], ...]} -> for each folder and pair [ids, token type ids] with special tokens, by AutoTokenizer
+words:  {"ranges": [[first, last], ...]} -> "L", "N", "S" or "O" for each code point but surrogates: how the byte-level pre-tokenizer sees it
 unicode: {"ranges": [[first, last], ...]} -> for each code point but "|" and surrogates the normal form by each switch of BertNormalizer, and how the pre-tokenizer sees it
 """
 
 import json
+import os
 import sys
 
 
@@ -17,16 +21,47 @@ def encodings(tokenizer, texts):
     return [[encoding.ids, encoding.offsets] for encoding in result]
 
 
-def encode(tokenizer, texts):
+def encode(tokenizers, texts):
     from tokenizers import Tokenizer
 
-    return encodings(Tokenizer.from_file(tokenizer), texts)
+    return [encodings(Tokenizer.from_file(path), texts) for path in tokenizers]
 
 
-def load(folder, texts):
+def load(folders, texts):
     from transformers import AutoTokenizer
 
-    return encodings(AutoTokenizer.from_pretrained(folder).backend_tokenizer, texts)
+    result = []
+    for folder in folders:
+        tokenizer = AutoTokenizer.from_pretrained(folder).backend_tokenizer
+        tokenizer.save(os.path.join(folder, "saved.json"))
+        result.append(encodings(tokenizer, texts))
+    return result
+
+
+def pairs(folders, pairs):
+    from transformers import AutoTokenizer
+
+    result = []
+    for folder in folders:
+        encoded = AutoTokenizer.from_pretrained(folder)(pairs, return_token_type_ids=True)
+        result.append(list(zip(encoded["input_ids"], encoded["token_type_ids"])))
+    return result
+
+
+def words(ranges):
+    from tokenizers.pre_tokenizers import ByteLevel
+
+    pre_tokenizer = ByteLevel(add_prefix_space=False)
+    kinds = ""
+    for first, last in ranges:
+        for point in range(first, last + 1):
+            if 0xD800 <= point < 0xE000:
+                continue
+            # With c between "a", "1" and "!": a letter joins "a", a number "1", another "!", whitespace none of them.
+            text = "a" + chr(point) + "1" + chr(point) + "!" + chr(point) + "!"
+            found = [offsets for _, offsets in pre_tokenizer.pre_tokenize_str(text)]
+            kinds += "L" if (0, 2) in found else "N" if (1, 4) in found else "O" if (3, 7) in found else "S"
+    return kinds
 
 
 def unicode(ranges):
@@ -52,5 +87,6 @@ def unicode(ranges):
 
 
 request = json.load(sys.stdin)
-command = {"encode": encode, "load": load, "unicode": unicode}[sys.argv[1]]
-json.dump(command(**request), sys.stdout)
+command = {"encode": encode, "load": load, "pairs": pairs, "words": words, "unicode": unicode}[sys.argv[1]]
+# Far faster than json.dump, which writes value by value.
+sys.stdout.write(json.dumps(command(**request)))
