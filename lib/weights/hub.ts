@@ -26,8 +26,8 @@ export interface HubRequest {
   type: "model" | "dataset";
   /** Branch, tag or commit; "main" unless given. */
   revision?: string;
-  /** The files' paths, all of which must exist, or which of the repository's paths to take. */
-  files: readonly string[] | ((path: string) => boolean);
+  /** The files' paths, all of which must exist, or which of all the repository's paths to take. */
+  files: readonly string[] | ((path: string, all: readonly string[]) => boolean);
   /** The cache folder; from the environment unless given. */
   cacheDir?: string;
   /** Called before a file is fetched, with its path and bytes. */
@@ -108,7 +108,8 @@ export async function downloadFromHub(request: HubRequest): Promise<HubSnapshot>
       await rememberListing(repoFolder, commit, files);
       return files;
     } catch (error) {
-      if (typeof wanted === "function" && present.some((file) => wanted(file.path))) return present;
+      const paths = present.map(({ path }) => path);
+      if (typeof wanted === "function" && paths.some((path) => wanted(path, paths))) return present;
       throw error;
     }
   }
@@ -161,7 +162,10 @@ function checkNames(repo: HubRepo["repo"], revision: string): void {
 }
 
 function choose(listing: HubFile[], wanted: HubRequest["files"], what: string): HubFile[] {
-  if (typeof wanted === "function") return listing.filter((file) => wanted(file.path));
+  if (typeof wanted === "function") {
+    const paths = listing.map(({ path }) => path);
+    return listing.filter(({ path }) => wanted(path, paths));
+  }
   return wanted.map((path) => {
     const file = listing.find((candidate) => candidate.path === path);
     if (!file) throw inputError(`The ${what} has no file ${path}`, "Check the id and the revision");
