@@ -2,8 +2,8 @@
 
 encode: {"tokenizers": [path of tokenizer.json, ...], "texts": [...]} -> for each [[ids, [[start, end], ...]], ...]
         offsets count code points; added tokens come from the file, special tokens are not put around the text
-load:   {"folders": [path, ...], "texts": [...]} -> for each folder the same, by transformers' AutoTokenizer, whose
-        tokenizer.json is left in the folder as saved.json
+load:   {"folder": path, "texts": [...]} -> the same for one tokenizer, by transformers' AutoTokenizer
+loads:  {"folders": [path, ...], "texts": [...]} -> the same for each folder, where its tokenizer.json is left as saved.json
 pairs:  {"folders": [path, ...], "pairs": [[a, b], ...]} -> for each folder and pair [ids, token type ids] with special tokens, by AutoTokenizer
 words:  {"ranges": [[first, last], ...]} -> "L", "N", "S" or "O" for each code point but surrogates: how the byte-level pre-tokenizer sees it
 unicode: {"ranges": [[first, last], ...]} -> for each code point but "|" and surrogates the normal form by each switch of BertNormalizer, and how the pre-tokenizer sees it
@@ -27,7 +27,13 @@ def encode(tokenizers, texts):
     return [encodings(Tokenizer.from_file(path), texts) for path in tokenizers]
 
 
-def load(folders, texts):
+def load(folder, texts):
+    from transformers import AutoTokenizer
+
+    return encodings(AutoTokenizer.from_pretrained(folder).backend_tokenizer, texts)
+
+
+def loads(folders, texts):
     from transformers import AutoTokenizer
 
     result = []
@@ -87,6 +93,6 @@ def unicode(ranges):
 
 
 request = json.load(sys.stdin)
-command = {"encode": encode, "load": load, "pairs": pairs, "words": words, "unicode": unicode}[sys.argv[1]]
+command = {"encode": encode, "load": load, "loads": loads, "pairs": pairs, "words": words, "unicode": unicode}[sys.argv[1]]
 # Far faster than json.dump, which writes value by value.
 sys.stdout.write(json.dumps(command(**request)))
