@@ -100,7 +100,7 @@ const folders: Record<string, Files> = {
 
 Deno.test("folders load as transformers' AutoTokenizer loads them, and from files() again", async (t) => {
   await withFolders(Object.values(folders), async (paths) => {
-    const peers = await askPython<PeerEncoding[][]>("text_tokenizers.py", ["load"], { folders: paths, texts });
+    const peers = await askPython<PeerEncoding[][]>("text_tokenizers.py", ["loads"], { folders: paths, texts });
     for (const [index, name] of Object.keys(folders).entries()) {
       await t.step(name, async () => {
         const tokenizer = await loadTokenizer(paths[index]!);
@@ -146,7 +146,7 @@ Deno.test("what files() holds is loaded by Python as the same tokenizer", async 
       "config.json": values[index]![0]["config.json"]!,
     }));
     await withFolders(copies, async (folders) => {
-      const peers = await askPython<PeerEncoding[][]>("text_tokenizers.py", ["load"], { folders, texts });
+      const peers = await askPython<PeerEncoding[][]>("text_tokenizers.py", ["loads"], { folders, texts });
       const fast = [0, 1, 3].map((index) => join(folders[index]!, "tokenizer.json"));
       const bare = await askPython<PeerEncoding[][]>("text_tokenizers.py", ["encode"], { tokenizers: fast, texts });
       for (const [index, name] of Object.keys(cases).entries()) {

@@ -33,7 +33,7 @@ Deno.test("ids and offsets of 20,000 real and 20,000 generated texts equal the P
     },
   };
   await withFolders(Object.values(kinds), async (folders) => {
-    const peers = await askPython<PeerEncoding[][]>("text_tokenizers.py", ["load"], { folders, texts });
+    const peers = await askPython<PeerEncoding[][]>("text_tokenizers.py", ["loads"], { folders, texts });
     for (const [index, kind] of Object.keys(kinds).entries()) {
       const folder = folders[index]!, peer = peers[index]!;
       await t.step(kind, async () => assertEqualTokens(await loadTokenizer(folder), texts, peer));
