@@ -12,6 +12,7 @@ const seed = z.int().min(0);
 const positive = z.number().gt(0);
 const probability = z.number().min(0).lt(1);
 const share = z.number().gt(0).lt(1);
+const tableFiles = z.union([text, z.array(text).min(1)]).nullable();
 
 const floatDistribution = z.strictObject({
   type: z.literal("float"),
@@ -87,7 +88,18 @@ export const configSchema = z.strictObject({
       .describe("Label names in the order of the outputs; auto takes the labels present"),
     input_format: z.enum(["multi_label"]),
     max_length: z.int().min(4).max(65_536).describe("Tokens of one input, special tokens included"),
-    splits: z.strictObject({ validation: share, test: share, seed }),
+    files: z.strictObject({ posts: tableFiles, annotations: tableFiles })
+      .describe("Paths of the tables within the dataset; null finds them by their names"),
+    splits: z.strictObject({
+      declared: z.boolean().describe("Use the splits that the dataset declares, where it does"),
+      validation: share.describe("Share of the posts, where splits are made"),
+      test: share.describe("Share of the posts, where splits are made"),
+      seed,
+    }),
+    alignment: z.strictObject({
+      min_score: z.number().gt(0).max(1).describe("Least similarity of a passage that is taken for the sentence"),
+      min_aligned: z.number().min(0).max(1).describe("Training needs so much of the evidence sentences found"),
+    }),
     max_posts: z.int().min(1).nullable().describe("Take at most so many posts, a deterministic sample"),
     synthetic: z.strictObject({ posts: z.int().min(10).max(1_000_000), seed }),
   }),

@@ -46,7 +46,7 @@ export function describeContext(context: StudyContext, found: Preflight): string
   return [
     `adapter      ${gpu.name}${gpu.isSoftware ? " (software)" : ""}, ${gpu.preset} kernels`,
     `data         ${data.id}: ${posts} posts; ${data.dataset.criteria.length} criteria; evidence ` +
-    `${alignment.exact} exact, ${alignment.normalised} normalised${lost}${cut}`,
+    `${alignment.exact} exact, ${alignment.normalised} normalised, ${alignment.fuzzy} fuzzy${lost}${cut}`,
     `model        ${model.id} (${weights}): ${model.encoder.num_hidden_layers} layers, hidden ` +
     `${model.encoder.hidden_size}, ${formatBytes(found.weightsBytes)} of weights`,
     describePreflight(found),

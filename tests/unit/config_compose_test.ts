@@ -168,7 +168,7 @@ const BAD_OVERRIDES: [string[], string][] = [
   ],
   [["data.criteria=[A, A]"], 'Expected data.criteria to name each criterion once but found "A" twice (command line)'],
   [
-    ["data.splits={validation: 0.5, test: 0.5, seed: 1}"],
+    ["data.splits={declared: true, validation: 0.5, test: 0.5, seed: 1}"],
     "Expected data.splits.validation + data.splits.test to be less than 1 but found 0.5 + 0.5 (command line)",
   ],
   [

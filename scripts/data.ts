@@ -1,0 +1,16 @@
+/** `deno task data`: what is in a dataset, and whether it can be trained on. */
+import { DATA_HELP, parseDataOptions } from "../lib/cli/options.ts";
+import { runCommand } from "../lib/cli/run.ts";
+import { loadConfig } from "../lib/config/compose.ts";
+import { dataTable } from "../lib/report/data_table.ts";
+import { reportData } from "../lib/study/data_report.ts";
+
+await runCommand({
+  help: DATA_HELP,
+  parse: parseDataOptions,
+  async main({ config: file, overrides }, { signal, output }) {
+    const report = await reportData(loadConfig({ file, overrides }), signal);
+    output.say(dataTable(report));
+    return report;
+  },
+});
