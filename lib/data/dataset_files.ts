@@ -33,12 +33,17 @@ export interface NamedFiles {
 export const NO_NAMED_FILES: NamedFiles = { posts: null, annotations: null };
 
 /** What the name of a file says. Files with the same table and set belong together. */
-interface Candidate extends TableFile {
+interface NamedFile {
+  table: TableName | undefined;
+  path: string;
+  split: Split | null;
   set: string;
   /** Number of the shard, and of how many; -1 for a name that does not say. */
   shard: number;
   shards: number;
 }
+
+type Candidate = NamedFile & { table: TableName };
 
 const TABLE = /\.(csv|parquet)$/i;
 const SHARD = /-(\d{5})-of-(\d{5})(?:-[0-9a-f]{16})?$/;
@@ -47,18 +52,14 @@ const MAX_DEPTH = 2;
 /** A folder with more files is no dataset. */
 const MAX_FILES = 10_000;
 
-/** What a path says, or undefined where it is not a table by its name. */
-function candidate(path: string): Candidate | undefined {
+/** What a path says. */
+function readName(path: string): NamedFile {
   const parts = path.split("/");
   const name = parts.pop()!;
-  if (!TABLE.test(name) || parts.length > MAX_DEPTH || path.split("/").some((part) => part.startsWith("."))) {
-    return undefined;
-  }
-  const ending = TABLE.exec(name)![0];
-  let stem = name.slice(0, -ending.length);
+  const ending = TABLE.exec(name)?.[0] ?? "";
+  let stem = name.slice(0, name.length - ending.length);
   const folders = parts.map((folder) => folder.toLowerCase());
   const table = tableNamed(stem) ?? (["annotations", "posts"] as const).find((one) => folders.includes(one));
-  if (!table) return undefined;
   const numbered = SHARD.exec(stem);
   let shard = -1, shards = -1;
   if (numbered) {
@@ -72,10 +73,18 @@ function candidate(path: string): Candidate | undefined {
   const words = stem.split(/[-_. ]/);
   const at = words.findLastIndex((word) => splitNamed(word));
   const folderAt = at >= 0 ? -1 : folders.findLastIndex((folder) => splitNamed(folder));
-  const split = at >= 0 ? splitNamed(words[at]!) : folderAt >= 0 ? splitNamed(folders[folderAt]!) : undefined;
+  const split = splitNamed(words[at] ?? folders[folderAt] ?? "") ?? null;
   const rest = at >= 0 ? words.toSpliced(at, 1).join("_") : stem;
   const set = [...folders.toSpliced(folderAt, folderAt < 0 ? 0 : 1), rest.toLowerCase() + ending.toLowerCase()];
-  return { table, path, split: split ?? null, set: set.join("/"), shard, shards };
+  return { table, path, split, set: set.join("/"), shard, shards };
+}
+
+/** What a path says, or undefined where it is not a table by its name. */
+function candidate(path: string): Candidate | undefined {
+  const parts = path.split("/");
+  const inReach = parts.length <= MAX_DEPTH + 1 && !parts.some((part) => part.startsWith("."));
+  const { table, ...rest } = readName(path);
+  return inReach && TABLE.test(path) && table ? { table, ...rest } : undefined;
 }
 
 function tableNamed(stem: string): TableName | undefined {
@@ -163,7 +172,7 @@ function namedFile(folder: string, paths: string[], table: TableName, path: stri
       `Choose among the files found: ${show(paths)}`,
     );
   }
-  return { ...(candidate(path) ?? { split: null, set: path, shard: -1, shards: -1 }), table, path };
+  return { ...readName(path), table };
 }
 
 /** The candidates of a table, if they are one table. */
