@@ -12,7 +12,8 @@ const seed = z.int().min(0);
 const positive = z.number().gt(0);
 const probability = z.number().min(0).lt(1);
 const share = z.number().gt(0).lt(1);
-const tableFiles = z.union([text, z.array(text).min(1)]).nullable();
+/** A path cannot begin as a list does, so that `data.files.posts=[a.csv, b.csv]` is one. */
+const tableFiles = z.union([z.string().min(1).regex(/^[^[]/), z.array(text).min(1)]).nullable();
 
 const floatDistribution = z.strictObject({
   type: z.literal("float"),

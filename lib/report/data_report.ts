@@ -76,10 +76,10 @@ export const dataReportSchema = z.strictObject({
       sentence_id: z.string(),
       label: z.string(),
       status: z.int().min(0).max(1),
-      alignment: z.enum(["normalised", "fuzzy", "not_found", "no_sentence"]),
+      alignment: z.enum(["normalised", "fuzzy", "not_found"]),
       score: share.nullable().describe("of the most similar passage; null where there was nothing to compare"),
       used: z.boolean().describe("as evidence"),
-    })).describe("the annotations that were not found exactly"),
+    })).describe("the annotations with a sentence that was not found exactly"),
   }),
   splits: z.strictObject({
     source: z.enum(["declared", "made"]),

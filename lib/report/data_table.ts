@@ -4,7 +4,7 @@ import { alignColumns } from "./study_table.ts";
 
 /** Rows of the alignment that the text shows; the report itself has all. */
 const SHOWN_ROWS = 20;
-const ORDER = ["not_found", "fuzzy", "no_sentence", "normalised"] as const;
+const ORDER = ["fuzzy", "not_found", "normalised"];
 const BAR = 40;
 
 /** The whole report. There is no final newline. */
@@ -76,9 +76,11 @@ function alignmentPart({ alignment, files }: DataReport): string {
   const tables = files.filter(({ table }) => table === "annotations");
   const place = (row: string) => tables.length === 1 ? row.slice(tables[0]!.path.length + 2) : row;
   const outcomes = Object.keys(evidence) as (keyof typeof evidence)[];
-  // The worst first: what was not found, then the least similar.
-  const rank = (row: typeof rows[number]) => ORDER.indexOf(row.alignment) + (row.score ?? 1) / 2;
-  const shown = rows.toSorted((a, b) => rank(a) - rank(b)).slice(0, SHOWN_ROWS);
+  // What is nearest to the limit is what to look at.
+  const distance = ({ score }: typeof rows[number]) => Math.abs((score ?? 0) - alignment.min_score);
+  const shown = rows
+    .toSorted((a, b) => ORDER.indexOf(a.alignment) - ORDER.indexOf(b.alignment) || distance(a) - distance(b))
+    .slice(0, SHOWN_ROWS);
   const list = alignColumns(
     ["row", "sentence", "label", "status", "found", "score", "used"],
     shown.map((row) => [

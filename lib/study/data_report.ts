@@ -103,7 +103,7 @@ function alignmentPart(config: Config, { counts, alignments }: Dataset): DataRep
     all,
     found: sentences === 0 ? null : found / sentences,
     rows: alignments.flatMap(({ place, postId, sentenceId, criterion, status, alignment, score, used }) =>
-      alignment === "exact" ? [] : [{
+      alignment === "exact" || alignment === "no_sentence" ? [] : [{
         row: place,
         post_id: postId,
         sentence_id: sentenceId,

@@ -49,15 +49,14 @@ function sample(examples: readonly Example[], limit: number | null, seed: number
  */
 export async function readDataset(config: Config): Promise<Dataset> {
   const { id, revision, criteria, files, splits, alignment } = config.data;
-  const synthetic = id === "synthetic";
   return await loadDataset({
-    id: synthetic ? await syntheticFolder(config) : id,
+    id: id === "synthetic" ? await syntheticFolder(config) : id,
     criteria,
+    files,
     declaredSplits: splits.declared,
     minScore: alignment.min_score,
     download: downloadFromHub,
-    ...(synthetic ? {} : { files }),
-    ...(revision === null || synthetic ? {} : { revision }),
+    ...(revision === null ? {} : { revision }),
   });
 }
 

@@ -137,7 +137,7 @@ const cases: Record<string, Case> = {
   ])),
   "a sentence in the column of the status": {
     files: withAnnotation(7, `p5,s,MOOD,1,it is the ${SECRET} that I mean`),
-    refused: [/annotations\.csv, line 7, column status: .* found a text of 27 characters/, /Write 1 where/],
+    refused: [/annotations\.csv, line 7, column status: .* found a text of 30 characters/, /Write 1 where/],
   },
   "the status 1.0 of pandas": {
     files: { ...sound, "annotations.csv": table(ANNOTATIONS, annotations.map((row) => row + ".0")) },

@@ -221,7 +221,7 @@ Deno.test("parameters with one weight decay form one run per buffer, without gap
   ]);
   for (const { name, decay } of specs) {
     const slot = set.slot(name);
-    const run = set.runs.find((run) => run.decay === decay)!.slot;
+    const run: typeof slot = set.runs.find((run) => run.decay === decay)!.slot;
     assert.ok(run.offset <= slot.offset && end(slot) <= run.offset + run.size, name);
   }
   assert.equal(layoutParameters(specs, targetWith(512)).runs.length, 4);
