@@ -32,7 +32,12 @@ function filesPart({ id, revision, sha256, files, posts }: DataReport): string {
     "",
     alignColumns(
       ["table", "file", "rows", "bytes", "SHA-256"],
-      files.map(({ table, path, rows, bytes, sha256 }) => [table, path, String(rows), String(bytes), sha256]),
+      files.map((file) => [
+        file.table,
+        file.path,
+        ...[file.rows, file.bytes].map(String),
+        `${file.sha256.slice(0, 16)}…`,
+      ]),
     ),
     ...further,
     "",

@@ -13,18 +13,26 @@ import { checkLength, type ModelSource, openModel } from "./model_source.ts";
 /**
  * Reads a dataset and reports on it. What would keep training from starting, but for the GPU, is a finding here.
  *
+ * @param onStage Told before each part that may take seconds
  * @throws an input error when the dataset is not there or breaks the schema
  */
-export async function reportData(config: Config, signal: AbortSignal): Promise<DataReport> {
+export async function reportData(
+  config: Config,
+  signal: AbortSignal,
+  onStage: (what: string) => void = () => {},
+): Promise<DataReport> {
   const findings: Finding[] = [];
+  onStage(`reading ${config.data.id}`);
   const dataset = await readDataset(config);
   signal.throwIfAborted();
   await attempt(findings, () => checkAligned(config, dataset));
   const split = await attempt(findings, () => splitDataset(config, dataset));
+  onStage(`opening the tokenizer of ${config.model.id}`);
   const examples = split ? SPLITS.flatMap((name) => split.splits[name]) : dataset.examples;
   const model = await attempt(findings, () => openModel(config, split?.splits.train ?? dataset.examples));
   if (model) await attempt(findings, () => checkLength(config, model));
   signal.throwIfAborted();
+  onStage(`counting the tokens of ${examples.length} posts`);
   const { max_length } = config.data;
   const measured = model && measure(examples, model.tokenizer, max_length);
   const report: DataReport = {
