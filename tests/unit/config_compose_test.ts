@@ -238,7 +238,7 @@ const BAD_OVERRIDES: [string[], string][] = [
     'Expected data.criterion_texts to be a mapping or null but found "tired" (command line)',
   ],
   [
-    ["data.splits={validation: 0.5, test: 0.5, seed: 1}"],
+    ["data.splits={declared: true, validation: 0.5, test: 0.5, seed: 1}"],
     "Expected data.splits.validation + data.splits.test to be less than 1 but found 0.5 + 0.5 (command line)",
   ],
   [
