@@ -2,18 +2,31 @@
  * The resolved configuration of a study: every key, its type and its range.
  *
  * The defaults stand in `configs/base.yaml`, not here, so that a reader finds every value in one file; what depends on
- * several keys at once stands in `checks.ts`. `contracts/config.schema.json` is generated from this schema.
+ * several keys at once stands in `checks.ts`. `contracts/config.schema.json` is generated from this schema. What can be
+ * chosen of heads, poolings, couplings and losses comes from their registries.
  */
 
 import { z } from "zod";
+import { ACTIVATIONS } from "../graph/ops/activation.ts";
+import { COUPLINGS } from "../model/couplings/registry.ts";
+import { CRITERIA_HEADS } from "../model/criteria_heads/registry.ts";
+import { EVIDENCE_HEADS } from "../model/evidence_heads/registry.ts";
+import { CRITERIA_LOSSES } from "../model/losses/registry.ts";
+import { POOLINGS } from "../model/poolings/registry.ts";
 
 const text = z.string().min(1);
 const seed = z.int().min(0);
 const positive = z.number().gt(0);
 const probability = z.number().min(0).lt(1);
+const hiddenDim = z.int().min(4).max(8192).multipleOf(4);
 const share = z.number().gt(0).lt(1);
 /** A path cannot begin as a list does, so that `data.files.posts=[a.csv, b.csv]` is one. */
 const tableFiles = z.union([z.string().min(1).regex(/^[^[]/), z.array(text).min(1)]).nullable();
+
+/** One of a registry's entries. */
+function choice<Registry extends Readonly<Record<string, unknown>>>(registry: Registry) {
+  return z.enum(Object.keys(registry) as [keyof Registry & string, ...(keyof Registry & string)[]]);
+}
 
 const floatDistribution = z.strictObject({
   type: z.literal("float"),
@@ -73,14 +86,35 @@ export const configSchema = z.strictObject({
     id: text.describe("Hub id, local folder, or `random`: random initialisation, architecture from model.encoder"),
     revision: text.nullable(),
     encoder: encoderSchema.nullable().describe("Read with id `random` only, null otherwise"),
-    criteria_head_type: z.enum(["linear"]),
-    criteria_pooling: z.enum(["cls", "mean"]),
+    activation: choice(ACTIVATIONS).describe("Activation of the hidden layers of heads and coupling"),
+    criteria_head_type: choice(CRITERIA_HEADS),
+    criteria_hidden_dim: hiddenDim.describe("Columns of the criteria head's hidden layer, where it has one"),
+    criteria_pooling: choice(POOLINGS).describe("How the tokens of a text become one vector"),
     criteria_dropout: probability,
-    evidence_head_type: z.enum(["start_end_linear"]),
+    evidence_head_type: choice(EVIDENCE_HEADS),
+    evidence_hidden_dim: hiddenDim.describe("Columns of the evidence head's hidden layer, where it has one"),
     evidence_dropout: probability,
+    task_coupling: z.enum(["independent", "coupled"]).describe("Whether the two agents see each other"),
+    coupling_method: choice(COUPLINGS).describe("How the agents' representations are combined, where they are coupled"),
+    coupling_pooling: z.enum(["mean", "max", "attention"]).describe(
+      "How the evidence agent's tokens become one vector",
+    ),
+    pool_before_combination: z.boolean().describe("Pool the evidence agent's tokens before they are combined"),
     hidden_dropout: probability.nullable().describe("null keeps the model's own value"),
     attention_dropout: probability.nullable().describe("null keeps the model's own value"),
-    max_span_tokens: z.int().min(1).max(4096).describe("Longest evidence span that the decoder may emit, in tokens"),
+    max_span_tokens: z.int().min(1).max(4096).describe("Longest evidence span that is scored or given, in tokens"),
+    max_spans_per_doc: z.int().min(1).max(32).describe("Evidence spans of a text and criterion at most"),
+  }),
+  loss: z.strictObject({
+    loss_function: choice(CRITERIA_LOSSES).describe("Loss of the criteria agent"),
+    focal_gamma: z.number().min(0).max(10).describe("Focusing factor of focal, adaptive_focal and hybrid"),
+    hybrid_weight_alpha: z.number().min(0).max(1).describe("Share of cross-entropy in hybrid"),
+    label_smoothing: z.number().min(0).lt(1),
+    class_weights: z.enum(["none", "balanced"])
+      .describe(
+        "balanced weights positive labels by how rare they are in the training split; weighted_bce always does",
+      ),
+    max_class_weight: positive.max(1e6).describe("Largest weight of a positive label"),
   }),
   data: z.strictObject({
     id: text.describe("Hub id, local folder, or `synthetic`: a generated sample"),

@@ -61,6 +61,7 @@ export async function evaluateTrial(study: StudyContext, trial: TrialSummary): P
       const state = await readState(checkpoint);
       checkSignature(state.signature, signatureOf(context), `Checkpoint ${checkpoint.folder}`);
       loadArrays(checkpoint.folder, engine, { moments: false });
+      if (state.confidence) engine.loadConfidence(Float32Array.from(state.confidence));
       const { test } = encodedSplits(context).splits;
       const { metrics } = await evaluateSplit(engine, test, evaluateOptions(context));
       tested.push({ checkpoint, test: testMetrics(metrics) });

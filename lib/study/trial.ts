@@ -4,6 +4,7 @@ import { join, relative, resolve } from "node:path";
 import { configToYaml, withParams } from "../config/compose.ts";
 import type { Config } from "../config/schema.ts";
 import { lengthBuckets } from "../data/batches.ts";
+import { positiveWeights } from "../data/class_weights.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { RunningTrial, TrialResult } from "../hpo/executor.ts";
 import type { Params } from "../hpo/space.ts";
@@ -24,6 +25,7 @@ import { type EncodedSplits, encodeSplits, encodingOptions, type SplitDataset, t
 import { inputRecord, shortestLength } from "./inputs.ts";
 import {
   agentConfig,
+  architectureRecord,
   checkLength,
   initialiseParameters,
   modelKey,
@@ -84,8 +86,12 @@ export function encodedSplits({ config, data, model, cache }: StudyContext): Enc
 export function engineOptions(context: StudyContext): EngineOptions {
   const { config } = context;
   const { training, data } = config;
+  const model = agentConfig(config, context.model, context.data.dataset.criteria.length);
   return {
-    model: agentConfig(config, context.model, context.data.dataset.criteria.length),
+    model,
+    ...(model.loss.weighted
+      ? { positiveWeight: positiveWeights(encodedSplits(context).splits.train, config.loss.max_class_weight) }
+      : {}),
     optimizer: {
       name: "adamw",
       weightDecay: training.weight_decay,
@@ -107,7 +113,7 @@ export function evaluateOptions(context: StudyContext): EvaluateOptions {
     maxLength: config.data.max_length,
     padId: context.model.tokenizer.padId,
     windowAggregation: config.data.window_aggregation,
-    maxSpanTokens: config.model.max_span_tokens,
+    maxSpans: config.model.max_spans_per_doc,
     lambdaClass: config.training.lambda_class,
     lambdaSpan: config.training.lambda_span,
   };
@@ -116,14 +122,12 @@ export function evaluateOptions(context: StudyContext): EvaluateOptions {
 /** What must agree between a checkpoint and the configuration that loads it. */
 export function signatureOf(context: StudyContext): Signature {
   const { config } = context;
-  const { encoder, criteria, pooling } = agentConfig(config, context.model, context.data.dataset.criteria.length);
+  const { encoder, criteria } = agentConfig(config, context.model, context.data.dataset.criteria.length);
   return {
     model: context.model.id,
     revision: context.model.revision,
     ...Object.fromEntries(Object.entries(encoder)),
-    criteria_head_type: config.model.criteria_head_type,
-    criteria_pooling: pooling,
-    evidence_head_type: config.model.evidence_head_type,
+    ...architectureRecord(config),
     criteria: context.data.dataset.criteria,
     outputs: criteria,
     batch_size: config.training.batch_size,
@@ -146,11 +150,8 @@ function modelFiles(context: StudyContext): ModelFiles {
         version: VERSION,
         base: { id: context.model.id, revision: context.model.revision },
         criteria: context.data.dataset.criteria,
-        criteria_head_type: config.model.criteria_head_type,
-        criteria_pooling: config.model.criteria_pooling,
-        evidence_head_type: config.model.evidence_head_type,
+        ...architectureRecord(config),
         ...inputRecord(config, context.data),
-        max_span_tokens: config.model.max_span_tokens,
       },
     },
     tokenizer: context.model.tokenizer.files(),

@@ -47,6 +47,8 @@ const stateSchema = z.strictObject({
   best: z.number().nullable(),
   epochs_since_best: z.int().min(0),
   seed: z.int(),
+  /** The state of an adaptive criteria loss [3K]; null for the others. */
+  confidence: z.array(z.number()).nullable(),
   /** What must agree for the state to be continued. */
   signature: z.record(z.string(), z.json()),
 });
@@ -71,6 +73,7 @@ export function initialState(seed: number, signature: Signature): TrainerState {
     best: null,
     epochs_since_best: 0,
     seed,
+    confidence: null,
     signature,
   };
 }

@@ -147,6 +147,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   const restored = options.resume ? await restore(options, isOver) : undefined;
   if (!restored) options.initialise();
   const state = restored ?? initialState(seed, options.signature);
+  if (state.confidence) engine.loadConfidence(Float32Array.from(state.confidence));
   /** The step of the last checkpoint that can be resumed. */
   let savedStep = restored?.step;
 
@@ -171,6 +172,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   };
   const save = async (kind: string, metrics: Record<string, number | null>) => {
     const started = performance.now();
+    if (engine.plan.options.model.loss.adaptive) state.confidence = [...await engine.confidence()];
     const info = { step: state.step, epoch: state.epoch, kind, metrics };
     const checkpoint = await publishCheckpoint(
       options.checkpoints,

@@ -38,7 +38,6 @@ import sentenceLoss from "../../../kernels/sentence_loss.wgsl" with { type: "tex
 import sigmoid from "../../../kernels/sigmoid.wgsl" with { type: "text" };
 import softmax from "../../../kernels/softmax.wgsl" with { type: "text" };
 import spanGridLoss from "../../../kernels/span_grid_loss.wgsl" with { type: "text" };
-import spanLoss from "../../../kernels/span_loss.wgsl" with { type: "text" };
 import spanTargets from "../../../kernels/span_targets.wgsl" with { type: "text" };
 import step from "../../../kernels/step.wgsl" with { type: "text" };
 import sumSquares from "../../../kernels/sum_squares.wgsl" with { type: "text" };
@@ -95,7 +94,6 @@ export const KERNELS = {
   sentenceLoss: kernel("sentence_loss", sentenceLoss),
   softmax: kernel("softmax", softmax),
   spanGridLoss: kernel("span_grid_loss", spanGridLoss),
-  spanLoss: kernel("span_loss", spanLoss),
   sumSquares: kernel("sum_squares", sumSquares),
   tokenDot: kernel("token_dot", tokenDot),
   tokenSpread: kernel("token_spread", tokenSpread),
