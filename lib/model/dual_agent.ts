@@ -13,7 +13,12 @@ import type { Tensor } from "../graph/tensor.ts";
 import { couple, type CouplingOptions, couplingParameters } from "./couplings/couple.ts";
 import { CRITERIA_HEADS, type CriteriaHeadName } from "./criteria_heads/registry.ts";
 import { encoder, type EncoderConfig, encoderParameters } from "./encoder.ts";
-import type { EvidenceHeadDefinition, EvidenceLoss, EvidenceOptions } from "./evidence_heads/evidence_head.ts";
+import type {
+  EvidenceHeadDefinition,
+  EvidenceInputs,
+  EvidenceLoss,
+  EvidenceOptions,
+} from "./evidence_heads/evidence_head.ts";
 import { EVIDENCE_HEADS, type EvidenceHeadName } from "./evidence_heads/registry.ts";
 import type { BatchTensors } from "./inputs.ts";
 import type { ComponentOptions, ParameterLookup } from "./layers.ts";
@@ -69,9 +74,13 @@ export function evidenceOptions({ encoder, criteria, activation, evidenceHead }:
 
 /** The parameters of encoder, pooling, coupling and heads. */
 export function dualAgentParameters(config: DualAgentConfig): ParameterSpec[] {
+  return [...encoderParameters(config.encoder), ...agentParameters(config)];
+}
+
+/** The parameters of what stands behind the encoder. */
+export function agentParameters(config: DualAgentConfig): ParameterSpec[] {
   const width = config.encoder.hidden_size;
   return [
-    ...encoderParameters(config.encoder),
     ...POOLINGS[config.pooling].parameters("criteria_pooling", width),
     ...(config.coupling ? couplingParameters(config.coupling, width) : []),
     ...CRITERIA_HEADS[config.criteriaHead.type].parameters("criteria_head", criteriaOptions(config)),

@@ -229,8 +229,8 @@ Deno.test("filler rows change neither loss nor gradient nor predictions", async 
     });
   const [full, cut] = [await predict(4, padded), await predict(2, rowsOf(padded, 0, 2))];
   assert.ok(largestDifference(full.probabilities.subarray(0, 6), cut.probabilities) <= 1e-6);
-  const real = cut.evidenceLogits.map((value, i) => padded.mask[Math.floor(i / 6)] ? value : 0);
-  const found = full.evidenceLogits.subarray(0, 2 * 8 * 6).map((value, i) =>
+  const real = cut.evidenceLogits!.map((value, i) => padded.mask[Math.floor(i / 6)] ? value : 0);
+  const found = full.evidenceLogits!.subarray(0, 2 * 8 * 6).map((value, i) =>
     padded.mask[Math.floor(i / 6)] ? value : 0
   );
   assert.ok(largestDifference(found, real) <= 1e-5);
