@@ -104,7 +104,17 @@ function forward(
   parameter: ParameterLookup,
   inputs: BatchTensors,
 ): DualAgentOutputs {
-  const states = encoder(g, config.encoder, parameter, inputs);
+  return agents(g, config, encoder(g, config.encoder, parameter, inputs), parameter, inputs);
+}
+
+/** Everything behind the encoder: pooling, coupling and both heads on its hidden states. */
+export function agents(
+  g: Graph,
+  config: DualAgentConfig,
+  states: readonly Tensor[],
+  parameter: ParameterLookup,
+  inputs: EvidenceInputs,
+): DualAgentOutputs {
   const tokens = states.at(-1)!, { mask } = inputs;
   const c = POOLINGS[config.pooling].forward(g, states, mask, parameter, "criteria_pooling");
   const seen = config.coupling

@@ -19,6 +19,8 @@ export interface SmallOptions {
   readonly batchSize?: number;
   readonly lengths?: readonly number[];
   readonly target?: Partial<Target>;
+  /** Keeps hidden states and evidence logits readable. */
+  readonly keepStates?: boolean;
   /** Probability of every dropout. */
   readonly dropout?: number;
 }
@@ -61,6 +63,7 @@ export function planSmall(gpu: Gpu, options: SmallOptions = {}): EnginePlan {
     },
     batchSize: options.batchSize ?? 4,
     lengths: options.lengths ?? [8, 13],
+    keepStates: options.keepStates ?? false,
   }, { ...targetOf(gpu), ...options.target });
 }
 
