@@ -1,5 +1,6 @@
 /** What the schema of one key cannot say: rules over several keys, and the search space against the schema. */
 
+import { augmentationChecks } from "./augmentation.ts";
 import { describeAllowed, isMapping, joinPath, nearestKey, schemaAt, splitKey } from "./fields.ts";
 import type { Config, Distribution, ParamValue } from "./schema.ts";
 
@@ -19,7 +20,13 @@ export function showValue(value: unknown): string {
 
 /** Problems between keys of a configuration whose single keys are valid. */
 export function crossChecks(config: Config): Problem[] {
-  return [...modelChecks(config), ...dataChecks(config), ...trainingChecks(config), ...searchSpaceChecks(config)];
+  return [
+    ...modelChecks(config),
+    ...dataChecks(config),
+    ...augmentationChecks(config),
+    ...trainingChecks(config),
+    ...searchSpaceChecks(config),
+  ];
 }
 
 function modelChecks({ model, data }: Config): Problem[] {
@@ -94,7 +101,7 @@ function trainingChecks({ training, retention }: Config): Problem[] {
  */
 function isSearchable(path: readonly string[]): boolean {
   const key = joinPath(path);
-  return key === "seed" || path[0] === "model" || path[0] === "training" ||
+  return key === "seed" || ["model", "training", "augmentation"].includes(path[0]!) ||
     key === "data.max_length" || key === "data.input_format";
 }
 
@@ -121,7 +128,8 @@ function searchedKeyProblem(config: Config, key: string): Sentence | undefined {
   }
   if (!isSearchable(path)) {
     return {
-      message: `search_space cannot vary ${key}: the trials of a study share it (model, training, seed, ` +
+      message:
+        `search_space cannot vary ${key}: the trials of a study share it (model, training, augmentation, seed, ` +
         `data.max_length and data.input_format may vary)`,
     };
   }

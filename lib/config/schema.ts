@@ -6,6 +6,7 @@
  */
 
 import { z } from "zod";
+import { augmentationSchema } from "./augmentation.ts";
 
 const text = z.string().min(1);
 const seed = z.int().min(0);
@@ -91,6 +92,7 @@ export const configSchema = z.strictObject({
     max_posts: z.int().min(1).nullable().describe("Take at most so many posts, a deterministic sample"),
     synthetic: z.strictObject({ posts: z.int().min(10).max(1_000_000), seed }),
   }),
+  augmentation: augmentationSchema,
   training: z.strictObject({
     epochs: z.int().min(1).max(10_000),
     max_steps: z.int().min(1).nullable().describe("Stop after so many optimizer steps"),

@@ -7,6 +7,7 @@ import { createHash } from "node:crypto";
 import { stat } from "node:fs/promises";
 import { inputError } from "../support/errors.ts";
 import { sentenceAligner } from "./alignment.ts";
+import type { AugmentationRecord } from "./augmentation/augment.ts";
 import { type Annotation, readTables, type Tables } from "./tables.ts";
 
 /** RedSM5's nine criteria in the order of DSM-5 (A.1 to A.9). Its tenth label, SPECIAL_CASE, is none of them. */
@@ -43,6 +44,8 @@ export interface Example {
   evidence: (EvidenceSpan | null)[];
   /** [K], all evidence in the order of the post, without repetitions. */
   allEvidence: EvidenceSpan[][];
+  /** How it came about, where it is an augmented copy of another. */
+  augmentation?: AugmentationRecord;
 }
 
 /** What was read, what was used and what was left aside. */
