@@ -14,6 +14,7 @@ import { planEngine } from "../lib/train/engine_plan.ts";
 import { evaluationBatches, scorePredictions } from "../lib/train/evaluator.ts";
 import { flatMetrics } from "../lib/train/metrics.ts";
 import { learningRateAt, warmupSteps } from "../lib/train/schedule.ts";
+import { encoderConfigJson } from "../lib/weights/encoder_config.ts";
 import { openSafetensors, writeSafetensors } from "../lib/weights/safetensors.ts";
 
 /** What one engine made of the recipe. */
@@ -118,7 +119,7 @@ export async function compareRecipe(
   await writeSafetensors(join(folder, "init.safetensors"), first.filter(({ name }) => isHead(name)));
   if (model.folder === undefined) {
     await writeSafetensors(join(folder, "encoder.safetensors"), first.filter(({ name }) => !isHead(name)));
-    const stored = { model_type: "bert", ...model.encoder };
+    const stored = encoderConfigJson(model.encoder);
     await Deno.writeTextFile(join(folder, "config.json"), JSON.stringify(stored));
   }
   const agent = engine.plan.options.model;

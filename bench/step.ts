@@ -52,6 +52,7 @@ const gpu = await openGpu(values.preset as Preset | "auto");
 const plan = planEngine(gpu, {
   model: {
     encoder: {
+      model_type: "bert",
       vocab_size: vocab,
       hidden_size: hidden,
       num_hidden_layers: layers,

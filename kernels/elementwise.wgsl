@@ -1,7 +1,7 @@
 // y (+)= f(x) element by element, four at a time, on flat tensors of 4 · COUNT elements (rounded up: tensors are padded
 // to 256 bytes).
 // FUNCTION 0 copy, 1 dropout (mask ∘ x; its own derivative), 2 tanh, 3 dtanh: x · (1 - saved²), 4 sigmoid,
-// 5 gelu, 6 dgelu: x · gelu'(saved).
+// 5 activate, 6 its derivative: x · activate'(saved).
 // saved: the forward output (3) or input (6). Flag ACCUMULATE adds to what y holds.
 struct Dims { count: u32, site: u32, threshold: u32, scale: f32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
@@ -16,7 +16,7 @@ struct Dims { count: u32, site: u32, threshold: u32, scale: f32 }
 //#include "dropout_mask.wgsl"
 //#end
 //#if FUNCTION == 2 || FUNCTION > 4
-//#include "gelu.wgsl"
+//#include "activation.wgsl"
 //#end
 
 @compute @workgroup_size(64)
@@ -41,10 +41,10 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let result = select(small, vec4f(1.0), value >= vec4f()) / (1.0 + small);
   //#end
   //#if FUNCTION == 5
-  let result = gelu(value);
+  let result = activate(value);
   //#end
   //#if FUNCTION == 6
-  let result = value * gelu_derivative(saved[index]);
+  let result = value * activation_derivative(saved[index]);
   //#end
   //#if ACCUMULATE
   y[index] += result;

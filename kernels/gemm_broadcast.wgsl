@@ -115,7 +115,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   //#for r in 0..ROWS
   store((row + ${r}u) * stride + column, c$r);
   //#end
-  //#if GELU || DGELU
+  //#if ACTIVATE || DERIVATIVE
   for (var r = row; r < row + ${ROWS}u; r++) {
     finish(r * stride + column);
   }

@@ -2,8 +2,8 @@
 // of C [M, N], `column` those of one row.
 //
 //   BIAS:        c = result + bias                                        bias [N]
-//   BIAS + GELU: aux = result + bias (the pre-activation u), c = gelu(u)  aux [M, N]
-//   DGELU:       c = result · gelu'(aux), the backward of GELU            aux [M, N]
+//   BIAS + ACTIVATE: aux = result + bias (the pre-activation u), c = activate(u)  aux [M, N]
+//   DERIVATIVE:  c = result · activate'(aux), the backward of ACTIVATE    aux [M, N]
 //   ACCUMULATE:  c = c + result                                           (gradients over micro-batches)
 //
 // Exactly one of these, or none. After the fused epilogues of llm.c's matmul.cuh and cuBLASLt.
@@ -12,14 +12,14 @@
 //#if BIAS
 @group(0) @binding(4) var<storage, read> bias: array<$ELEMENT>;
 //#end
-//#if GELU
+//#if ACTIVATE
 @group(0) @binding(5) var<storage, read_write> aux: array<$ELEMENT>;
 //#end
-//#if DGELU
+//#if DERIVATIVE
 @group(0) @binding(5) var<storage, read> aux: array<$ELEMENT>;
 //#end
-//#if GELU || DGELU
-//#include "gelu.wgsl"
+//#if ACTIVATE || DERIVATIVE
+//#include "activation.wgsl"
 //#end
 
 /// What the accumulators of a column start from.
@@ -33,7 +33,7 @@ fn initial(column: u32) -> $ELEMENT {
 
 /// Takes one finished ELEMENT. Unrolled tiles call this often, and stores compile slowly: nothing else is done here.
 fn store(index: u32, result: $ELEMENT) {
-  //#if GELU
+  //#if ACTIVATE
   aux[index] = result;
   //#else
   //#if ACCUMULATE
@@ -44,13 +44,13 @@ fn store(index: u32, result: $ELEMENT) {
   //#end
 }
 
-//#if GELU || DGELU
-/// Completes an ELEMENT this invocation has stored; called from a loop, so that GELU is compiled once.
+//#if ACTIVATE || DERIVATIVE
+/// Completes an ELEMENT this invocation has stored; called from a loop, so that the activation is compiled once.
 fn finish(index: u32) {
-  //#if GELU
-  c[index] = gelu(aux[index]);
+  //#if ACTIVATE
+  c[index] = activate(aux[index]);
   //#else
-  c[index] = c[index] * gelu_derivative(aux[index]);
+  c[index] = c[index] * activation_derivative(aux[index]);
   //#end
 }
 //#end

@@ -65,7 +65,7 @@ fn main(
     store(row$r * dims.n + column, c$r);
   }
   //#end
-  //#if GELU || DGELU
+  //#if ACTIVATE || DERIVATIVE
   for (var r = row; r < min(row + ${ROWS}u, m); r++) {
     finish(r * dims.n + column);
   }

@@ -184,7 +184,7 @@ fn main(
     }
   }
   //#end
-  //#if GELU || DGELU
+  //#if ACTIVATE || DERIVATIVE
   for (var i = 0u; i < ${TILE / 16}u; i++) {
     let row = tile_row + 4u * y + i / 4u * 64u + i % 4u;
     for (var column = column0; column < min(column0 + ${TILE / 4}u, stride); column += 16u) {

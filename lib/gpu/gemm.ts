@@ -11,7 +11,7 @@ import broadcastSource from "../../kernels/gemm_broadcast.wgsl" with { type: "te
 import tiledSource from "../../kernels/gemm_tiled.wgsl" with { type: "text" };
 import generalSource from "../../kernels/gemm_general.wgsl" with { type: "text" };
 import epilogueSource from "../../kernels/gemm_epilogue.wgsl" with { type: "text" };
-import geluSource from "../../kernels/gelu.wgsl" with { type: "text" };
+import activationSource from "../../kernels/activation.wgsl" with { type: "text" };
 import sumPartialsSource from "../../kernels/sum_partials.wgsl" with { type: "text" };
 
 /**
@@ -29,18 +29,24 @@ export const ROW_PADDING = 32;
  */
 export type GemmLayout = "nt" | "nn" | "tn";
 
+/** The function between the two products of a feed-forward block; see `activation.wgsl`. */
+export type ActivationKind = "gelu_erf" | "gelu_tanh" | "relu";
+
+/** The constants of `activation.wgsl`. */
+export function activationConstants(kind: ActivationKind, type: "f32" | "vec4f"): Record<string, number | string> {
+  return { ACTIVATION_TYPE: type, RELU: kind === "relu" ? 1 : 0, GELU_TANH: kind === "gelu_tanh" ? 1 : 0 };
+}
+
 /**
- * What is fused behind the product. `bias` is [N]; `aux` is [M, N], written by `bias_gelu_*` (the pre-activation u) and
- * read by `dgelu_*` (c = result · gelu'(aux)); `accumulate` adds to what C holds.
+ * What is fused behind the product. `bias` is [N]; `aux` is [M, N], written by `bias_` with an activation (the
+ * pre-activation u) and read by its derivative (c = result · f'(aux)); `accumulate` adds to what C holds.
  */
 export type GemmEpilogue =
   | "none"
   | "bias"
-  | "bias_gelu_erf"
-  | "bias_gelu_tanh"
+  | `bias_${ActivationKind}`
   | "accumulate"
-  | "dgelu_erf"
-  | "dgelu_tanh";
+  | `d${ActivationKind}`;
 
 /** `broadcast`: CPU drivers (subgroup operations, no barrier); `tiled`: GPUs (workgroup memory, no subgroups). */
 export type GemmPreset = "broadcast" | "tiled";
@@ -79,7 +85,7 @@ export interface GemmDispatch extends GemmStep {
   readonly second?: GemmStep;
 }
 
-const INCLUDES = { "gemm_epilogue.wgsl": epilogueSource, "gelu.wgsl": geluSource };
+const INCLUDES = { "gemm_epilogue.wgsl": epilogueSource, "activation.wgsl": activationSource };
 const BROADCAST = defineKernel("gemm_broadcast", broadcastSource, INCLUDES);
 const TILED = defineKernel("gemm_tiled", tiledSource, INCLUDES);
 const GENERAL = defineKernel("gemm_general", generalSource, INCLUDES);
@@ -122,16 +128,20 @@ function layoutConstants(layout: GemmLayout): Record<string, number> {
   return { A_TRANSPOSED: layout === "tn" ? 1 : 0, B_TRANSPOSED: layout === "nt" ? 1 : 0 };
 }
 
+/** The activation that an epilogue computes or differentiates; any, where it does neither. */
+function activationOf(epilogue: GemmEpilogue): ActivationKind {
+  return epilogue.endsWith("relu") ? "relu" : epilogue.endsWith("tanh") ? "gelu_tanh" : "gelu_erf";
+}
+
 /** Constants of gemm_epilogue.wgsl. */
 function epilogueConstants(epilogue: GemmEpilogue, element: "f32" | "vec4f"): Record<string, number | string> {
   return {
     ELEMENT: element,
     BIAS: epilogue.startsWith("bias") ? 1 : 0,
-    GELU: epilogue.startsWith("bias_gelu") ? 1 : 0,
-    DGELU: epilogue.startsWith("dgelu") ? 1 : 0,
+    ACTIVATE: epilogue.startsWith("bias_") ? 1 : 0,
+    DERIVATIVE: epilogue.startsWith("d") ? 1 : 0,
     ACCUMULATE: epilogue === "accumulate" ? 1 : 0,
-    GELU_TYPE: element,
-    GELU_TANH: epilogue.endsWith("tanh") ? 1 : 0,
+    ...activationConstants(activationOf(epilogue), element),
   };
 }
 

@@ -17,7 +17,10 @@ export interface ParameterSpec {
   readonly initialisation: Initialisation;
   /** Whether weight decay applies: not for biases and LayerNorm parameters. */
   readonly decay: boolean;
-  /** Names of equal row blocks when the parameter fuses several checkpoint tensors (query, key, value). */
+  /**
+   * Names of equal row blocks when the parameter fuses several checkpoint tensors (query, key, value), or the one name
+   * that checkpoints have for it.
+   */
   readonly parts?: readonly string[];
 }
 

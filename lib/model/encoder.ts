@@ -1,6 +1,8 @@
 /**
- * The BERT encoder (Devlin et al. 2019), post-LayerNorm, as `transformers.BertModel` without its pooler. Parameters are
- * named by their Hugging Face path; query, key and value stand fused so that one GEMM projects all three.
+ * The BERT encoder (Devlin et al. 2019), post-LayerNorm, as `transformers.BertModel` without its pooler; RoBERTa (Liu et
+ * al. 2019) and DistilBERT (Sanh et al. 2019) differ from it in positions, token types and names. Parameters are named
+ * by BERT's path in Hugging Face and by the family's own in checkpoints; query, key and value stand fused so that one
+ * GEMM projects all three.
  */
 import type { Graph } from "../graph/graph.ts";
 import { attention } from "../graph/ops/attention.ts";
@@ -11,23 +13,10 @@ import { feedForward, linear } from "../graph/ops/linear.ts";
 import type { ParameterSpec } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { inputError } from "../support/errors.ts";
+import { ACTIVATIONS, type EncoderConfig } from "../weights/encoder_config.ts";
+import { familyName } from "../weights/encoder_names.ts";
 
-/** Architecture of an encoder, with the names of Hugging Face's `config.json`. */
-export interface EncoderConfig {
-  readonly vocab_size: number;
-  readonly hidden_size: number;
-  readonly num_hidden_layers: number;
-  readonly num_attention_heads: number;
-  readonly intermediate_size: number;
-  readonly max_position_embeddings: number;
-  readonly type_vocab_size: number;
-  readonly layer_norm_eps: number;
-  /** Which form of GELU; see `checkEncoder`. */
-  readonly hidden_act: string;
-  readonly hidden_dropout_prob: number;
-  readonly attention_probs_dropout_prob: number;
-  readonly pad_token_id: number;
-}
+export type { EncoderConfig } from "../weights/encoder_config.ts";
 
 /** What an encoder reads of a batch. */
 export interface EncoderInputs {
@@ -42,33 +31,18 @@ export interface EncoderInputs {
   readonly positionSegments: Segments;
 }
 
-/** GELU by erf, and its tanh form under the names that Hugging Face has for it. */
-const ACTIVATIONS: Readonly<Record<string, "erf" | "tanh">> = {
-  gelu: "erf",
-  gelu_python: "erf",
-  gelu_new: "tanh",
-  gelu_fast: "tanh",
-  gelu_pytorch_tanh: "tanh",
-};
-
 /**
  * Refuses what there is no kernel for.
  *
  * @throws an input error that names the model, the key and what is supported
  */
 export function checkEncoder(config: EncoderConfig, model: string): void {
-  const { hidden_size, num_attention_heads, hidden_act } = config;
+  const { hidden_size, num_attention_heads } = config;
   const headSize = hidden_size / num_attention_heads;
   if (headSize % 4 !== 0) {
     throw inputError(
       `${model}: hidden_size ${hidden_size} over num_attention_heads ${num_attention_heads} gives heads of ${headSize}`,
       "Choose a model whose heads are a multiple of 4 wide",
-    );
-  }
-  if (!Object.hasOwn(ACTIVATIONS, hidden_act)) {
-    throw inputError(
-      `${model}: hidden_act is ${hidden_act}`,
-      `Choose a model with one of the activations ${Object.keys(ACTIVATIONS).join(", ")}`,
     );
   }
 }
@@ -99,6 +73,12 @@ export function linearParameters(name: string, outputs: number, inputs: number, 
   return [weight(name, [outputs, inputs], parts), bias(name, outputs, parts)];
 }
 
+/** A parameter under the name that the family's checkpoints have for it. */
+function inFamily({ model_type }: EncoderConfig, spec: ParameterSpec): ParameterSpec {
+  const parts = (spec.parts ?? [spec.name]).map((name) => familyName(model_type, name));
+  return parts.length === 1 && parts[0] === spec.name ? spec : { ...spec, parts };
+}
+
 /** The parameters of an encoder, in the order of its forward pass. */
 export function encoderParameters(config: EncoderConfig): ParameterSpec[] {
   const hidden = config.hidden_size;
@@ -117,10 +97,12 @@ export function encoderParameters(config: EncoderConfig): ParameterSpec[] {
   return [
     weight("embeddings.word_embeddings", [config.vocab_size, hidden]),
     weight("embeddings.position_embeddings", [config.max_position_embeddings, hidden]),
-    weight("embeddings.token_type_embeddings", [config.type_vocab_size, hidden]),
+    ...(config.type_vocab_size > 0
+      ? [weight("embeddings.token_type_embeddings", [config.type_vocab_size, hidden])]
+      : []),
     ...norm("embeddings.LayerNorm", hidden),
     ...layers.flat(),
-  ];
+  ].map((spec) => inFamily(config, spec));
 }
 
 /**
@@ -137,14 +119,14 @@ export function encoder(
 ): Tensor[] {
   const { hidden_dropout_prob, attention_probs_dropout_prob, layer_norm_eps: epsilon } = config;
   const { mask, limits } = inputs;
-  const approximate = ACTIVATIONS[config.hidden_act] === "tanh";
+  const activation = ACTIVATIONS[config.hidden_act];
   const affine = (name: string) => ({ weight: parameter(`${name}.weight`), bias: parameter(`${name}.bias`) });
   const gain = (name: string) => ({ gamma: parameter(`${name}.weight`), beta: parameter(`${name}.bias`) });
 
   const embedded = embedding(g, {
     word: parameter("embeddings.word_embeddings.weight"),
     position: parameter("embeddings.position_embeddings.weight"),
-    tokenType: parameter("embeddings.token_type_embeddings.weight"),
+    ...(config.type_vocab_size > 0 ? { tokenType: parameter("embeddings.token_type_embeddings.weight") } : {}),
   }, inputs);
   const normal = layerNorm(g, { x: embedded, ...gain("embeddings.LayerNorm") }, { epsilon });
   const states = [dropout(g, normal, hidden_dropout_prob)];
@@ -167,7 +149,7 @@ export function encoder(
     const inner = affine(`${layer}.intermediate.dense`);
     const outer = affine(`${layer}.output.dense`);
     states.push(layerNorm(g, {
-      x: feedForward(g, { x: attended, ...inner, outputWeight: outer.weight, outputBias: outer.bias }, approximate),
+      x: feedForward(g, { x: attended, ...inner, outputWeight: outer.weight, outputBias: outer.bias }, activation),
       residual: attended,
       ...gain(`${layer}.output.LayerNorm`),
     }, { epsilon, dropout: hidden_dropout_prob }));

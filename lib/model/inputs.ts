@@ -122,7 +122,7 @@ export function checkIds(
       "Use the tokenizer that belongs to the model",
     );
   }
-  const type = types.find((type) => type >= type_vocab_size);
+  const type = type_vocab_size > 1 ? types.find((type) => type >= type_vocab_size) : undefined;
   if (type !== undefined) {
     throw inputError(
       `Expected token types below ${type_vocab_size} (type_vocab_size of the model) but found ${type}`,
@@ -154,30 +154,53 @@ function writeSegments(
   runs[2 * run + 1] = sorted.length;
 }
 
+/** What of an encoder decides how a batch is packed. */
+export type PackingConfig = Pick<EncoderConfig, "model_type" | "pad_token_id" | "type_vocab_size">;
+
+/**
+ * Rows of the position table for each token [B, T]: its place in the text, or in RoBERTa the place among the tokens that
+ * are not `pad_token_id`, counted from `pad_token_id + 1`, and `pad_token_id` for those that are
+ * (`create_position_ids_from_input_ids` in transformers).
+ */
+export function positionIds(
+  { ids, length }: Pick<Batch, "ids" | "length">,
+  { model_type, pad_token_id }: PackingConfig,
+): Uint32Array {
+  if (model_type !== "roberta") return ids.map((_, token) => token % length);
+  let place = 0;
+  return ids.map((id, token) => {
+    if (token % length === 0) place = pad_token_id;
+    return id === pad_token_id ? pad_token_id : ++place;
+  });
+}
+
 /**
  * Packs a batch into the bytes of the input arena. Padding tokens are left out of the embedding gradients, where
- * their derivative is zero, and so is the padding id, as PyTorch's `padding_idx`.
+ * their derivative is zero, and so is the padding id, as PyTorch's `padding_idx`: in the word table, and in RoBERTa in
+ * the position table too. Token types are sent where the model tells them apart, else 0.
  */
-export function packBatch(batch: Batch, padId: number): Uint8Array<ArrayBuffer> {
+export function packBatch(batch: Batch, config: PackingConfig): Uint8Array<ArrayBuffer> {
   const { size, length } = batch;
+  const { pad_token_id } = config;
   const shape = { size, length, criteria: batch.labels.length / size };
   const { slots, layout: { totalBytes } } = layout(shape);
   const bytes = new Uint8Array(align(totalBytes));
   const words = (name: InputName) => new Uint32Array(bytes.buffer, slots[name].offset, slots[name].size / 4);
   const floats = (name: InputName) => new Float32Array(bytes.buffer, slots[name].offset, slots[name].size / 4);
   words("ids").set(batch.ids);
-  words("types").set(batch.types);
+  if (config.type_vocab_size > 1) words("types").set(batch.types);
   words("mask").set(batch.mask);
-  const positions = words("positions").map((_, token) => token % length);
+  const positions = positionIds(batch, config);
   words("positions").set(positions);
   const limits = words("limits");
   for (let token = 0; token < size * length; token++) {
     if (batch.mask[token]) limits[Math.floor(token / length)] = (token % length) + 1;
   }
   const real = Uint32Array.from(batch.ids.keys()).filter((token) => batch.mask[token]);
-  const notPadding = real.filter((token) => batch.ids[token] !== padId);
+  const notPadding = real.filter((token) => batch.ids[token] !== pad_token_id);
   writeSegments(notPadding, (token) => batch.ids[token]!, words("wordOrder"), words("wordRuns"));
-  writeSegments(real, (token) => positions[token]!, words("positionOrder"), words("positionRuns"));
+  const placed = config.model_type === "roberta" ? notPadding : real;
+  writeSegments(placed, (token) => positions[token]!, words("positionOrder"), words("positionRuns"));
   floats("labels").set(batch.labels);
   words("spanStart").set(batch.spanStart);
   words("spanEnd").set(batch.spanEnd);

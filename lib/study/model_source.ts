@@ -2,6 +2,7 @@
 import type { Config } from "../config/schema.ts";
 import type { Example } from "../data/dataset.ts";
 import type { DualAgentConfig } from "../model/dual_agent.ts";
+import { catalogModel } from "../model/catalog.ts";
 import { checkEncoder, type EncoderConfig, encoderParameters } from "../model/encoder.ts";
 import { elementCount } from "../graph/tensor.ts";
 import { inputError } from "../support/errors.ts";
@@ -12,12 +13,14 @@ import { buildWordPieceVocabulary } from "../text/vocabulary.ts";
 import { wordPieceTokenizer } from "../text/word_piece_tokenizer.ts";
 import type { Engine } from "../train/engine.ts";
 import { checkpointTensors } from "../train/parameter_arrays.ts";
-import { missing, resolveBertNames } from "../weights/bert_names.ts";
-import { readBertConfig, resolvePretrained } from "../weights/pretrained.ts";
-import { openSafetensorsFolder } from "../weights/safetensors.ts";
+import { readEncoderConfig, usablePositions } from "../weights/encoder_config.ts";
+import { missing, resolveEncoderNames } from "../weights/encoder_names.ts";
+import { isFolder, resolvePretrained } from "../weights/pretrained.ts";
+import { openWeights } from "../weights/weights_file.ts";
 
 /** A model before training. */
 export interface ModelSource {
+  /** Hub id, folder, or `random`. */
   readonly id: string;
   /** The commit of a hub model, `local` for a folder, `random` for none. */
   readonly revision: string;
@@ -50,11 +53,11 @@ export async function openModel(config: Config, train: readonly Example[]): Prom
 
 /** Checks that a model has as many positions as texts may have tokens. @throws an input error */
 export function checkLength(config: Config, { id, encoder }: ModelSource): void {
-  const { max_position_embeddings } = encoder;
-  if (config.data.max_length > max_position_embeddings) {
+  const positions = usablePositions(encoder);
+  if (config.data.max_length > positions) {
     throw inputError(
-      `data.max_length is ${config.data.max_length} but ${id} has ${max_position_embeddings} positions`,
-      `Set data.max_length to at most ${max_position_embeddings}`,
+      `data.max_length is ${config.data.max_length} but ${id} has ${positions} positions`,
+      `Set data.max_length to at most ${positions}`,
     );
   }
 }
@@ -71,6 +74,7 @@ function randomModel(config: Config, train: readonly Example[]): ModelSource {
   const tokenizer = wordPieceTokenizer(vocabulary, { lowercase: true });
   const { hidden_act, ...sizes } = architecture;
   const encoder: EncoderConfig = {
+    model_type: "bert",
     ...sizes,
     vocab_size: tokenizer.vocabSize,
     hidden_act: hidden_act === "gelu_tanh" ? "gelu_pytorch_tanh" : hidden_act,
@@ -82,10 +86,19 @@ function randomModel(config: Config, train: readonly Example[]): ModelSource {
   return { id: "random", revision: "random", encoder, tokenizer, folder: undefined };
 }
 
+/**
+ * The model that `model.id` names: a folder, else a model of the catalog by short name or hub id, at the catalog's
+ * revision unless `model.revision` names one, else a hub id.
+ */
+async function namedModel({ model: { id, revision } }: Config): Promise<{ id: string; revision: string | null }> {
+  const known = await isFolder(id) ? undefined : catalogModel(id);
+  return known ? { id: known.id, revision: revision ?? known.revision } : { id, revision };
+}
+
 async function pretrainedModel(config: Config): Promise<ModelSource> {
-  const { id, revision } = config.model;
+  const { id, revision } = await namedModel(config);
   const found = await resolvePretrained(id, revision === null ? {} : { revision });
-  const encoder = await readBertConfig(found.folder);
+  const encoder = await readEncoderConfig(found.folder);
   const tokenizer = await loadTokenizer(found.folder);
   if (tokenizer.vocabSize > encoder.vocab_size) {
     throw inputError(
@@ -116,8 +129,8 @@ export function agentConfig(config: Config, source: ModelSource, criteria: numbe
 /** Checks that pretrained weights have every tensor of the architecture in its shape, before memory is allocated. */
 function checkWeights(source: ModelSource): void {
   if (source.folder === undefined) return;
-  using file = openSafetensorsFolder(source.folder);
-  const names = resolveBertNames(file.tensors.keys());
+  using file = openWeights(source.folder);
+  const names = resolveEncoderNames(file.tensors.keys(), source.encoder.model_type);
   const expected = encoderParameters(source.encoder).flatMap(checkpointTensors);
   const absent = missing(names, expected.map(({ name }) => name), source.folder);
   if (absent) throw absent;
@@ -137,8 +150,8 @@ function checkWeights(source: ModelSource): void {
  * standard deviation 0.02 (0 for the padding row), zeros and ones as BERT starts. Moments start at zero.
  */
 export function initialiseParameters(engine: Engine, source: ModelSource, seed: number): void {
-  using file = source.folder === undefined ? undefined : openSafetensorsFolder(source.folder);
-  const names = file ? resolveBertNames(file.tensors.keys()) : new Map<string, string>();
+  using file = source.folder === undefined ? undefined : openWeights(source.folder);
+  const names = file ? resolveEncoderNames(file.tensors.keys(), source.encoder.model_type) : new Map<string, string>();
   const kinds = new Map(
     engine.plan.parameters.specs.flatMap((spec) =>
       checkpointTensors(spec).map(({ name }) => [name, spec.initialisation] as const)

@@ -19,6 +19,7 @@ import type { EngineOptions } from "../train/engine_plan.ts";
 import type { EvaluateOptions } from "../train/evaluator.ts";
 import { type ModelFiles, type Signature, WEIGHTS_FILE } from "../train/state.ts";
 import { fit, type TrainingProgress } from "../train/trainer.ts";
+import { encoderConfigJson } from "../weights/encoder_config.ts";
 import { type EncodedSplits, encodeSplits, type SplitDataset } from "./data_source.ts";
 import {
   agentConfig,
@@ -137,9 +138,7 @@ function modelFiles(context: StudyContext): ModelFiles {
   const { encoder } = agentConfig(config, context.model, context.data.dataset.criteria.length);
   return {
     config: {
-      architectures: ["BertModel"],
-      model_type: "bert",
-      ...encoder,
+      ...encoderConfigJson(encoder),
       torch_dtype: "float32",
       winnow: {
         version: VERSION,

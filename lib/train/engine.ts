@@ -128,7 +128,7 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
   const ring = createStepRing(gpu);
   const readback = createReadback(gpu, plan.readbackBytes);
   const programs = new Map<PlannedGraph, Program>();
-  const { padId, optimizer } = { padId: plan.options.model.encoder.pad_token_id, optimizer: plan.options.optimizer };
+  const { optimizer, model: { encoder: encoderConfig } } = plan.options;
   let nextSlot = 0;
   let undrained = 0;
   let pending: { step: number; slots: number[] }[] = [];
@@ -149,10 +149,11 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
           `${batch.size} × ${batch.length}`,
       );
     }
-    checkIds(batch, plan.options.model.encoder);
+    checkIds(batch, encoderConfig);
     return found;
   };
-  const upload = (batch: Batch) => gpu.device.queue.writeBuffer(arenas.input.buffers[0]!, 0, packBatch(batch, padId));
+  const upload = (batch: Batch) =>
+    gpu.device.queue.writeBuffer(arenas.input.buffers[0]!, 0, packBatch(batch, encoderConfig));
   const run = (programs: readonly Program[], offset: number) => {
     const encoder = gpu.device.createCommandEncoder();
     const pass = encoder.beginComputePass();

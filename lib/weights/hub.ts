@@ -23,8 +23,8 @@ export interface HubRequest {
   type: "model" | "dataset";
   /** Branch, tag or commit; "main" unless given. */
   revision?: string;
-  /** The files' paths, all of which must exist, or which of the repository's paths to take. */
-  files: readonly string[] | ((path: string) => boolean);
+  /** The files' paths, all of which must exist, or which of all the repository's paths to take. */
+  files: readonly string[] | ((path: string, all: readonly string[]) => boolean);
   /** The cache folder; from the environment unless given. */
   cacheDir?: string;
   /** Called before a file is fetched, with its path and bytes. */
@@ -68,8 +68,9 @@ export async function downloadFromHub(request: HubRequest): Promise<HubSnapshot>
   }, async (error) => {
     // The hub is out of reach: what Python's library once fetched of this commit may do.
     const files = await snapshotFiles(snapshot);
-    const isWanted = (path: string) => typeof wanted === "function" ? wanted(path) : wanted.includes(path);
-    const found = files.filter((file) => isWanted(file.path)).length;
+    const paths = files.map(({ path }) => path);
+    const isWanted = (path: string) => typeof wanted === "function" ? wanted(path, paths) : wanted.includes(path);
+    const found = paths.filter(isWanted).length;
     if (found === 0 || (typeof wanted !== "function" && found < wanted.length)) throw error;
     return files;
   });
@@ -174,7 +175,10 @@ function checkFile({ path, hash }: HubFile, what: string): void {
 }
 
 function choose(listing: HubFile[], wanted: HubRequest["files"], what: string): HubFile[] {
-  if (typeof wanted === "function") return listing.filter((file) => wanted(file.path));
+  if (typeof wanted === "function") {
+    const paths = listing.map(({ path }) => path);
+    return listing.filter(({ path }) => wanted(path, paths));
+  }
   return wanted.map((path) => {
     const file = listing.find((candidate) => candidate.path === path);
     if (!file) throw inputError(`The ${what} has no file ${path}`, "Check the id and the revision");

@@ -3,14 +3,12 @@ import { join } from "node:path";
 import { inputError } from "../support/errors.ts";
 import { downloadFromHub, type HubRequest } from "./hub.ts";
 
-export { type BertConfig, bertConfigSchema, readBertConfig } from "./bert_config.ts";
-
 /** How to resolve a model id. */
 export type PretrainedOptions = Pick<HubRequest, "revision" | "cacheDir" | "onDownload" | "delay" | "env">;
 
 /** A pretrained model on this machine. */
 export interface Pretrained {
-  /** Holds config.json and, where the model has them, safetensors weights and tokenizer files. */
+  /** Holds config.json and, where the model has them, weights and tokenizer files. */
   folder: string;
   /** As asked for. */
   id: string;
@@ -18,22 +16,38 @@ export interface Pretrained {
   revision: string;
 }
 
+/** Files that every model may have beside its weights. */
 const FILES = new Set([
   "config.json",
   "tokenizer.json",
   "tokenizer_config.json",
   "vocab.txt",
+  "vocab.json",
+  "merges.txt",
   "special_tokens_map.json",
   "added_tokens.json",
-  "model.safetensors",
-  "model.safetensors.index.json",
 ]);
 
+/** Weights in the order in which formats are preferred: the file, else an index and its shards. */
+const FORMATS = [["model", "safetensors"], ["pytorch_model", "bin"], ["flax_model", "msgpack"]] as const;
+
+/** The files of one format's weights among a repository's paths, the first format that it has; [] where it has none. */
+export function weightFiles(paths: readonly string[]): string[] {
+  for (const [name, extension] of FORMATS) {
+    const single = `${name}.${extension}`, index = `${single}.index.json`;
+    if (paths.includes(single)) return [single];
+    const shard = new RegExp(`^${name}-\\d+-of-\\d+\\.${extension}$`);
+    if (paths.includes(index)) return [index, ...paths.filter((path) => shard.test(path))];
+  }
+  return [];
+}
+
 /**
- * The folder of a model given as a local folder or as a hub id.
+ * The folder of a model given as a local folder or as a hub id. Of a hub model only what is read is fetched: weights in
+ * one format, safetensors before PyTorch's before Flax's.
  *
  * @throws an input error when there is no such model, access to it is refused, or it lacks config.json or, on the hub,
- * safetensors weights; a failure when the hub cannot be reached
+ * weights in one of the formats; a failure when the hub cannot be reached
  */
 export async function resolvePretrained(id: string, options: PretrainedOptions = {}): Promise<Pretrained> {
   if (await isFolder(id)) {
@@ -45,18 +59,23 @@ export async function resolvePretrained(id: string, options: PretrainedOptions =
   if (/^(\.|~|\/)|^[A-Za-z]:|\\|\/.*\/|\/$/.test(id)) {
     throw inputError(`There is no model folder ${id}`, 'Check the path, or give a hub id such as "org/name"');
   }
-  const isWanted = (path: string) => FILES.has(path) || /^model-\d+-of-\d+\.safetensors$/.test(path);
+  const isWanted = (path: string, all: readonly string[]) => FILES.has(path) || weightFiles(all).includes(path);
   const { folder, commit, files } = await downloadFromHub({ ...options, repo: id, type: "model", files: isWanted });
   if (!files.includes("config.json")) {
     throw inputError(`The hub model "${id}" has no config.json`, "Choose a model in the layout of transformers");
   }
-  if (!files.some((path) => path.startsWith("model.safetensors"))) {
-    throw inputError(`The hub model "${id}" has no safetensors weights`, "Choose a model or revision that has them");
+  if (weightFiles(files).length === 0) {
+    throw inputError(
+      `The hub model "${id}" has no weights that Winnow reads: neither model.safetensors, pytorch_model.bin nor ` +
+        "flax_model.msgpack",
+      "Choose a model or revision that has them",
+    );
   }
   return { folder, id, revision: commit };
 }
 
-async function isFolder(path: string): Promise<boolean> {
+/** Whether there is a folder at a path. */
+export async function isFolder(path: string): Promise<boolean> {
   return (await statIfThere(path))?.isDirectory ?? false;
 }
 

@@ -5,44 +5,19 @@
  * bytes without gaps: https://github.com/huggingface/safetensors#format
  */
 import { z } from "zod";
-import { inputError, type WinnowError } from "../support/errors.ts";
+import type { WinnowError } from "../support/errors.ts";
+import { ELEMENT_BYTES } from "./element_types.ts";
+import { quote, refuseFile } from "./random_access.ts";
+import { elementCount } from "./stored_tensor.ts";
+import { isTextMap, parseUntrustedJson } from "./untrusted_json.ts";
 
 /** The header length that the official library allows. */
 export const MAX_HEADER_BYTES = 100_000_000;
 
-/**
- * Commas and opening brackets in a header. A tensor takes 7 or so; the bound keeps a header of 100 MB from becoming
- * gigabytes of objects.
- */
-const MAX_HEADER_ITEMS = 2_000_000;
-
 const MAX_RANK = 32;
 
-/** Bits per element of each type that the format knows. */
-const BITS: Readonly<Record<string, number>> = {
-  F4: 4,
-  F6_E2M3: 6,
-  F6_E3M2: 6,
-  BOOL: 8,
-  U8: 8,
-  I8: 8,
-  F8_E5M2: 8,
-  F8_E4M3: 8,
-  F8_E8M0: 8,
-  F8_E4M3FNUZ: 8,
-  F8_E5M2FNUZ: 8,
-  I16: 16,
-  U16: 16,
-  F16: 16,
-  BF16: 16,
-  I32: 32,
-  U32: 32,
-  F32: 32,
-  F64: 64,
-  I64: 64,
-  U64: 64,
-  C64: 64,
-};
+/** Bits per element of the types that do not fill bytes. */
+const BITS: ReadonlyMap<string, number> = new Map([["F4", 4], ["F6_E2M3", 6], ["F6_E3M2", 6]]);
 
 /** Where a tensor lies and what it is. */
 export interface TensorInfo {
@@ -68,9 +43,8 @@ const tensorSchema = z.object({
   data_offsets: z.tuple([size, size]),
 });
 
-/** The refusal of a file, naming it. */
-export function refuse(path: string, reason: string, cause?: unknown): WinnowError {
-  return inputError(`${path} is not a sound safetensors file: ${reason}`, "Fetch or write the file again", { cause });
+function refuse(path: string, reason: string, cause?: unknown): WinnowError {
+  return refuseFile(path, "safetensors", reason, cause);
 }
 
 /**
@@ -115,24 +89,12 @@ export function parseHeader(header: Uint8Array, fileBytes: number, path: string)
   return { metadata, tensors };
 }
 
-/**
- * Whether a JSON value maps text to text. Stands in for `z.record`, which leaves out a key named `__proto__`.
- */
-export function isTextMap(value: unknown): value is Record<string, string> {
-  return typeof value === "object" && value !== null && !Array.isArray(value) &&
-    Object.values(value).every((text) => typeof text === "string");
-}
-
 function parseJson(header: Uint8Array, path: string): Record<string, unknown> {
-  let items = 0;
-  for (const byte of header) {
-    if (byte === 0x2c || byte === 0x5b || byte === 0x7b) items++; // , [ {
-  }
-  if (items > MAX_HEADER_ITEMS) throw refuse(path, `its header has more than ${MAX_HEADER_ITEMS} items`);
   let json: unknown;
   try {
-    json = JSON.parse(new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(header));
+    json = parseUntrustedJson(header);
   } catch (cause) {
+    if (cause instanceof RangeError) throw refuse(path, `its header is too large: ${cause.message}`, cause);
     throw refuse(path, `its header is not JSON (${(cause as Error).message.slice(0, 100)})`, cause);
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
@@ -141,9 +103,8 @@ function parseJson(header: Uint8Array, path: string): Record<string, unknown> {
   return json as Record<string, unknown>;
 }
 
-/** A name from the file, fit for a terminal. */
 function labelOf(name: string): string {
-  return `tensor ${JSON.stringify(name.slice(0, 200))}`;
+  return `tensor ${quote(name)}`;
 }
 
 function parseTensor(name: string, value: unknown, dataStart: number, dataBytes: number, path: string): TensorInfo {
@@ -154,14 +115,13 @@ function parseTensor(name: string, value: unknown, dataStart: number, dataBytes:
     throw refuse(path, `${label}: ${issue.path.join(".") || "entry"}: ${issue.message}`);
   }
   const { dtype, shape, data_offsets: [begin, end] } = parsed.data;
-  const bits = Object.hasOwn(BITS, dtype) ? BITS[dtype]! : undefined;
-  if (bits === undefined) throw refuse(path, `${label} has the unknown type ${JSON.stringify(dtype.slice(0, 50))}`);
+  const bits = BITS.get(dtype) ?? 8 * (ELEMENT_BYTES.get(dtype) ?? NaN);
+  if (Number.isNaN(bits)) throw refuse(path, `${label} has the unknown type ${JSON.stringify(dtype.slice(0, 50))}`);
   if (begin > end || end > dataBytes) {
     throw refuse(path, `${label} lies at bytes ${begin} to ${end} of ${dataBytes}`);
   }
-  const elements = shape.reduce((product, length) => product * length, 1);
   // A product past 2^53 is inexact, but then far from any file's size.
-  if (elements * bits !== (end - begin) * 8) {
+  if (elementCount(shape) * bits !== (end - begin) * 8) {
     throw refuse(path, `${label} of shape [${shape}] and type ${dtype} does not take the ${end - begin} bytes it has`);
   }
   return { dtype, shape, byteOffset: dataStart + begin, byteLength: end - begin };

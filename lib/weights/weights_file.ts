@@ -1,5 +1,9 @@
 /** Pretrained weights on disk, whatever format they are in: what the rest of the house reads. */
-import { openSafetensorsFolder } from "./safetensors.ts";
+import { inputError } from "../support/errors.ts";
+import { FLAX } from "./flax_msgpack.ts";
+import { SAFETENSORS } from "./safetensors_reader.ts";
+import { fileNames, openFolder, type WeightsFormat } from "./shards.ts";
+import { TORCH } from "./torch_pickle.ts";
 
 /** What is known of a tensor before it is read. */
 export interface WeightInfo {
@@ -24,11 +28,22 @@ export interface WeightsFile extends Disposable {
   close(): void;
 }
 
+/** The formats, the safest and fastest first. */
+const FORMATS: readonly WeightsFormat<WeightsFile>[] = [SAFETENSORS, TORCH, FLAX];
+
 /**
- * Opens the weights in a model's folder.
+ * Opens the weights in a model's folder: the first found of safetensors, PyTorch and Flax, each as a single file before
+ * shards. Only names, shapes and places are read until a tensor is asked for.
  *
  * @throws an input error when there are none, a shard is missing, or a file is damaged
  */
 export function openWeights(folder: string): WeightsFile {
-  return openSafetensorsFolder(folder);
+  for (const format of FORMATS) {
+    const weights = openFolder(folder, format);
+    if (weights) return weights;
+  }
+  throw inputError(
+    `${folder} has no weights: none of ${FORMATS.flatMap(fileNames).join(", ")}`,
+    "Choose a model in the layout of transformers",
+  );
 }

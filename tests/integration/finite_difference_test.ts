@@ -11,7 +11,7 @@ import { openGpu } from "../../lib/gpu/device.ts";
 import type { StepScalars } from "../../lib/gpu/program.ts";
 import type { Graph, Target } from "../../lib/graph/graph.ts";
 import { attention } from "../../lib/graph/ops/attention.ts";
-import { copy, dropout, gelu, tanh } from "../../lib/graph/ops/elementwise.ts";
+import { activation as activate, copy, dropout, tanh } from "../../lib/graph/ops/elementwise.ts";
 import { embedding } from "../../lib/graph/ops/embedding.ts";
 import { layerNorm } from "../../lib/graph/ops/layer_norm.ts";
 import { feedForward, linear } from "../../lib/graph/ops/linear.ts";
@@ -167,22 +167,23 @@ const CHECKS: Record<string, Check> = {
     op: (g, t) => linear(g, t as { x: Tensor; weight: Tensor; bias: Tensor }),
   },
   ...Object.fromEntries(
-    [[false, 5, 12, 18], [true, 5, 12, 18], [false, 37, 32, 64], [true, 37, 32, 64]].map((
-      [approximate, rows, width, inner],
-    ) => [
-      `feedForward ${rows} x ${width} x ${inner}${approximate ? ", tanh form" : ""}`,
-      {
-        inputs: {
-          x: hidden("x", rows as number, width as number),
-          weight: weight("weight", inner as number, width as number),
-          bias: weight("bias", inner as number),
-          outputWeight: weight("outputWeight", width as number, inner as number),
-          outputBias: weight("outputBias", width as number),
-        },
-        step: 0.005,
-        op: (g, t) => feedForward(g, t as unknown as Parameters<typeof feedForward>[1], approximate as boolean),
-      } satisfies Check,
-    ]),
+    ([["gelu_erf", 5, 12, 18], ["gelu_tanh", 5, 12, 18], ["gelu_erf", 37, 32, 64], ["gelu_tanh", 37, 32, 64]] as const)
+      .map((
+        [kind, rows, width, inner],
+      ) => [
+        `feedForward ${rows} x ${width} x ${inner}, ${kind}`,
+        {
+          inputs: {
+            x: hidden("x", rows, width),
+            weight: weight("weight", inner, width),
+            bias: weight("bias", inner),
+            outputWeight: weight("outputWeight", width, inner),
+            outputBias: weight("outputBias", width),
+          },
+          step: 0.005,
+          op: (g, t) => feedForward(g, t as unknown as Parameters<typeof feedForward>[1], kind),
+        } satisfies Check,
+      ]),
   ),
   layerNorm: normalise(0, false),
   "layerNorm with residual": normalise(0, true),
@@ -199,8 +200,8 @@ const CHECKS: Record<string, Check> = {
     op: (g, t) => pool(g, t["x"]!, "mean", t["mask"]!),
     outputs: [TEXTS, 12],
   },
-  gelu: { inputs: { x: hidden("x", 5, 13) }, op: (g, t) => gelu(g, t["x"]!) },
-  "gelu, tanh form": { inputs: { x: hidden("x", 5, 13) }, op: (g, t) => gelu(g, t["x"]!, true) },
+  gelu: { inputs: { x: hidden("x", 5, 13) }, op: (g, t) => activate(g, t["x"]!, "gelu_erf") },
+  "gelu, tanh form": { inputs: { x: hidden("x", 5, 13) }, op: (g, t) => activate(g, t["x"]!, "gelu_tanh") },
   tanh: { inputs: { x: hidden("x", 5, 13) }, op: (g, t) => tanh(g, t["x"]!) },
   softmax: { inputs: { x: hidden("x", 5, 13) }, op: (g, t) => softmax(g, t["x"]!) },
   "softmax of long rows": { inputs: { x: hidden("x", 3, 150) }, op: (g, t) => softmax(g, t["x"]!) },
@@ -276,7 +277,14 @@ const SHARED: Record<string, Check> = {
       const add = (a: Tensor, b: Tensor) =>
         layerNorm(g, { x: a, residual: b, ...affine }, { epsilon: 1e-5, dropout: 0.2 });
       const layer = (input: Tensor) => linear(g, { x: input, weight: t["weight"]!, bias: t["bias"]! });
-      const parts = [tanh(g, x), gelu(g, x), softmax(g, x), dropout(g, x, 0.3), layer(x), layer(layer(x))];
+      const parts = [
+        tanh(g, x),
+        activate(g, x, "gelu_erf"),
+        softmax(g, x),
+        dropout(g, x, 0.3),
+        layer(x),
+        layer(layer(x)),
+      ];
       return pool(g, parts.reduce(add, x), "mean", t["mask"]!);
     },
     outputs: [TEXTS, HIDDEN],

@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { openGpu } from "../../lib/gpu/device.ts";
 import { bindStep, encodeSteps, readBuffer, storageBuffer } from "../../bench/gpu.ts";
 import {
+  type ActivationKind,
   type GemmDispatch,
   gemmDispatch,
   type GemmEpilogue,
@@ -45,18 +46,19 @@ function erf(x: number): number {
 }
 
 const gaussian = (x: number) => Math.exp(-x * x / 2) / Math.sqrt(2 * Math.PI);
-const GELU: Record<string, { value: (x: number) => number; derivative: (x: number) => number }> = {
-  erf: {
+const ACTIVATIONS: Record<ActivationKind, { value: (x: number) => number; derivative: (x: number) => number }> = {
+  gelu_erf: {
     value: (x) => x * (1 + erf(x / Math.SQRT2)) / 2,
     derivative: (x) => (1 + erf(x / Math.SQRT2)) / 2 + x * gaussian(x),
   },
-  tanh: {
+  gelu_tanh: {
     value: (x) => x * (1 + Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3))) / 2,
     derivative: (x) => {
       const t = Math.tanh(Math.sqrt(2 / Math.PI) * (x + 0.044715 * x ** 3));
       return (1 + t) / 2 + x * (1 - t * t) / 2 * Math.sqrt(2 / Math.PI) * (1 + 3 * 0.044715 * x * x);
     },
   },
+  relu: { value: (x) => Math.max(x, 0), derivative: (x) => Number(x > 0) },
 };
 
 interface Operands {
@@ -76,7 +78,7 @@ function operands({ layout, m, n, k, epilogue }: GemmRequest): Operands {
     a: layout === "tn" ? normals("a", k * m, padded(k) * m) : normals("a", m * k, rows * k),
     b: layout === "tn" ? normals("b", k * n, padded(k) * n) : normals("b", k * n),
     bias: normals("bias", n),
-    aux: epilogue.startsWith("dgelu") ? normals("aux", m * n, rows * n).map((x) => 2 * x) : poison,
+    aux: epilogue.startsWith("d") ? normals("aux", m * n, rows * n).map((x) => 2 * x) : poison,
     c: epilogue === "accumulate" ? normals("c", m * n, rows * n) : poison,
   };
 }
@@ -113,7 +115,11 @@ async function check(request: GemmRequest, plan: GemmDispatch, exactStores: bool
   const { layout, m, n, k, epilogue } = request;
   const data = operands(request);
   const found = await run(plan, data);
-  const [kind, , form] = epilogue.replace("dgelu_", "dgelu__").split("_") as [string, string?, string?];
+  const [, kind, form] = /^(bias|d|)_?(gelu_erf|gelu_tanh|relu|)/.exec(epilogue) as unknown as [
+    string,
+    "bias" | "d" | "",
+    ActivationKind | "",
+  ];
   for (let i = 0; i < m; i++) {
     for (let j = 0; j < n; j++) {
       const index = i * n + j;
@@ -126,13 +132,13 @@ async function check(request: GemmRequest, plan: GemmDispatch, exactStores: bool
       }
       let expected = sum;
       if (kind === "bias") expected += data.bias[j]!;
-      if (kind === "accumulate") expected += data.c[index]!;
-      if (kind === "dgelu") expected *= GELU[form!]!.derivative(data.aux[index]!);
+      if (epilogue === "accumulate") expected += data.c[index]!;
+      if (kind === "d" && form) expected *= ACTIVATIONS[form].derivative(data.aux[index]!);
       // gelu' has the error of the driver's exp (3.7e-6 on lavapipe).
-      const tolerance = (kind === "dgelu" ? 3e-6 : 1e-6) * magnitude;
+      const tolerance = (kind === "d" ? 3e-6 : 1e-6) * magnitude;
       if (kind === "bias" && form) {
         assertClose(found.aux[index]!, expected, tolerance, `aux[${i}, ${j}]`);
-        expected = GELU[form]!.value(expected);
+        expected = ACTIVATIONS[form].value(expected);
       }
       assertClose(found.c[index]!, expected, tolerance, `c[${i}, ${j}]`);
     }
@@ -153,9 +159,11 @@ const EPILOGUES: readonly GemmEpilogue[] = [
   "bias",
   "bias_gelu_erf",
   "bias_gelu_tanh",
+  "bias_relu",
   "accumulate",
   "dgelu_erf",
   "dgelu_tanh",
+  "drelu",
 ];
 
 /** [M, N, K] with odd token counts: K counts tokens in tn. N a multiple of 128 fits every subgroup size. */
@@ -268,8 +276,13 @@ Deno.test("GELU and its derivative keep the accuracy of torch.nn.functional.gelu
       { a: ones, b: ones, bias: zero, aux: x, c: zero },
     );
     x.forEach((x, i) => {
-      assertClose(value.c[i]!, GELU[form]!.value(x), 3e-7 * Math.max(1, Math.abs(x)), `gelu_${form}(${x})`);
-      assertClose(derivative.c[i]!, GELU[form]!.derivative(x), 2e-6, `gelu_${form}'(${x})`);
+      assertClose(
+        value.c[i]!,
+        ACTIVATIONS[`gelu_${form}`].value(x),
+        3e-7 * Math.max(1, Math.abs(x)),
+        `gelu_${form}(${x})`,
+      );
+      assertClose(derivative.c[i]!, ACTIVATIONS[`gelu_${form}`].derivative(x), 2e-6, `gelu_${form}'(${x})`);
     });
   }
 });

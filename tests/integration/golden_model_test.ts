@@ -8,6 +8,7 @@ import { openGpu } from "../../lib/gpu/device.ts";
 import { type Target, targetOf } from "../../lib/graph/graph.ts";
 import { type Engine, openEngine } from "../../lib/train/engine.ts";
 import { planEngine } from "../../lib/train/engine_plan.ts";
+import { parseEncoderConfig } from "../../lib/weights/encoder_config.ts";
 import {
   cosine,
   type GoldenTensor,
@@ -18,7 +19,10 @@ import {
   relativeDifference,
 } from "../support/golden.ts";
 
-const CASES = ["bert_odd_cls", "bert_single_mean", "bert_padded_mean", "bert_wide_cls", "bert_no_evidence"];
+const CASES = [
+  ...["bert_odd_cls", "bert_single_mean", "bert_padded_mean", "bert_wide_cls", "bert_no_evidence"],
+  ...["roberta_padded_mean", "roberta_tanh_cls", "distilbert_odd_cls", "distilbert_relu_mean"],
+];
 const gpu = await openGpu();
 
 /** The kernels' variants: what each adapter would run, all of them right on this one. */
@@ -53,7 +57,7 @@ async function openCase(name: string, variant: Partial<Target>) {
   const { optimizer, config } = json;
   const plan = planEngine(gpu, {
     model: {
-      encoder: config,
+      encoder: parseEncoderConfig(config, `${name}.json`),
       criteria: json.criteria,
       pooling: json.pooling,
       criteriaDropout: 0,
@@ -103,7 +107,7 @@ for (const [variant, overrides] of Object.entries(VARIANTS)) {
         const difference = largestDifference(state, expected);
         assert.ok(difference <= 1e-4, `hidden state ${layer} differs by ${difference}`);
       });
-      assert.equal(states.length, json.config.num_hidden_layers + 1);
+      assert.equal(states.length, engine.plan.options.model.encoder.num_hidden_layers + 1);
       const logits = golden.get("logits.criteria")!.data.map((z) => 1 / (1 + Math.exp(-z)));
       assert.ok(largestDifference(probabilities, logits) <= 1e-4, "criteria probabilities");
       assert.ok(largestDifference(evidenceLogits, golden.get("logits.evidence")!.data) <= 1e-4, "evidence logits");

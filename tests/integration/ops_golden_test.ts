@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import { openGpu } from "../../lib/gpu/device.ts";
 import type { Graph, Target } from "../../lib/graph/graph.ts";
 import { attention } from "../../lib/graph/ops/attention.ts";
-import { gelu, tanh } from "../../lib/graph/ops/elementwise.ts";
+import { activation as activate, tanh } from "../../lib/graph/ops/elementwise.ts";
 import { embedding } from "../../lib/graph/ops/embedding.ts";
 import { layerNorm } from "../../lib/graph/ops/layer_norm.ts";
 import { linear } from "../../lib/graph/ops/linear.ts";
@@ -93,12 +93,22 @@ const OPS: Record<string, (get: Get, golden: GoldenCase, target: Partial<Target>
         layerNorm(g, { x: t["x"]!, residual: t["residual"]!, gamma: t["weight"]!, beta: t["bias"]! }, { epsilon: eps }),
     ),
   gelu: (get, _, target) =>
-    differentiated(target, { x: activationOf(get("x")), dy: activationOf(get("dy")) }, (g, t) => gelu(g, t["x"]!)),
+    differentiated(
+      target,
+      { x: activationOf(get("x")), dy: activationOf(get("dy")) },
+      (g, t) => activate(g, t["x"]!, "gelu_erf"),
+    ),
   gelu_tanh: (get, _, target) =>
     differentiated(
       target,
       { x: activationOf(get("x")), dy: activationOf(get("dy")) },
-      (g, t) => gelu(g, t["x"]!, true),
+      (g, t) => activate(g, t["x"]!, "gelu_tanh"),
+    ),
+  relu: (get, _, target) =>
+    differentiated(
+      target,
+      { x: activationOf(get("x")), dy: activationOf(get("dy")) },
+      (g, t) => activate(g, t["x"]!, "relu"),
     ),
   tanh: (get, _, target) =>
     differentiated(target, { x: activationOf(get("x")), dy: activationOf(get("dy")) }, (g, t) => tanh(g, t["x"]!)),

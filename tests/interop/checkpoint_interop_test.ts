@@ -7,7 +7,7 @@ import { loadTokenizer } from "../../lib/text/load_tokenizer.ts";
 import { openEngine } from "../../lib/train/engine.ts";
 import { planEngine } from "../../lib/train/engine_plan.ts";
 import { loadArrays } from "../../lib/train/state.ts";
-import { readBertConfig } from "../../lib/weights/pretrained.ts";
+import { readEncoderConfig } from "../../lib/weights/encoder_config.ts";
 import { writeSafetensors } from "../../lib/weights/safetensors.ts";
 import { askPython } from "../support/python.ts";
 import { resultOf, runCommand, TINY, withFolder } from "../support/commands.ts";
@@ -93,7 +93,7 @@ Deno.test("a study is read by transformers and by Optuna", async (t) => {
     });
 
     await t.step("BertModel computes the same hidden states, and its heads the same outputs", async () => {
-      const encoder = await readBertConfig(checkpoint);
+      const encoder = await readEncoderConfig(checkpoint);
       const { winnow } = JSON.parse(await Deno.readTextFile(join(checkpoint, "config.json")));
       const criteria = winnow.criteria.length;
       const batch = batchOf(TEXTS.map((text) => tokenizer.encode(text)), tokenizer);

@@ -7,7 +7,7 @@ import { loadTokenizer } from "../../lib/text/load_tokenizer.ts";
 import { openEngine } from "../../lib/train/engine.ts";
 import { planEngine } from "../../lib/train/engine_plan.ts";
 import { initialiseParameters } from "../../lib/study/model_source.ts";
-import { readBertConfig } from "../../lib/weights/pretrained.ts";
+import { readEncoderConfig } from "../../lib/weights/encoder_config.ts";
 import { minilmFolder } from "../fixtures/fetch_minilm.ts";
 import { dataFolder } from "../fixtures/tweets_to_dataset.ts";
 import { parseTensors } from "../support/golden.ts";
@@ -46,7 +46,7 @@ Deno.test({
     assert.deepEqual([...ids], [...peer.get("ids")!.data]);
     assert.deepEqual([...mask], [...peer.get("mask")!.data]);
 
-    const encoder = { ...await readBertConfig(folder), hidden_dropout_prob: 0, attention_probs_dropout_prob: 0 };
+    const encoder = { ...await readEncoderConfig(folder), hidden_dropout_prob: 0, attention_probs_dropout_prob: 0 };
     const gpu = await openGpu();
     const engine = await openEngine(
       gpu,

@@ -2,9 +2,12 @@ import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { randomStream } from "../../lib/support/rng.ts";
-import { bertNames, missing, resolveBertNames } from "../../lib/weights/bert_names.ts";
+import { encoderParameters } from "../../lib/model/encoder.ts";
+import { checkpointTensors } from "../../lib/train/parameter_arrays.ts";
+import { readEncoderConfig } from "../../lib/weights/encoder_config.ts";
+import { missing, resolveEncoderNames } from "../../lib/weights/encoder_names.ts";
 import { downloadFromHub } from "../../lib/weights/hub.ts";
-import { readBertConfig, resolvePretrained } from "../../lib/weights/pretrained.ts";
+import { resolvePretrained } from "../../lib/weights/pretrained.ts";
 import {
   openSafetensors,
   openSafetensorsFolder,
@@ -58,11 +61,12 @@ Deno.test("we read the files of Python's safetensors, in four float types", asyn
 Deno.test("the MiniLM model: configuration, names, shapes and every value", async () => {
   const { folder: model, revision } = await resolvePretrained(await minilmFolder());
   assert.equal(revision, "local");
-  const config = await readBertConfig(model);
+  const config = await readEncoderConfig(model);
   assert.deepEqual([config.num_hidden_layers, config.hidden_size, config.hidden_act], [6, 384, "gelu"]);
   using file = openSafetensorsFolder(model);
-  const names = resolveBertNames(file.tensors.keys());
-  assert.equal(missing(names, bertNames(config.num_hidden_layers, { pooler: true }), model), undefined);
+  const names = resolveEncoderNames(file.tensors.keys(), config.model_type);
+  const expected = encoderParameters(config).flatMap(checkpointTensors).map(({ name }) => name);
+  assert.equal(missing(names, expected, model), undefined);
   assert.deepEqual(file.tensors.get("embeddings.word_embeddings.weight")!.shape, [
     config.vocab_size,
     config.hidden_size,

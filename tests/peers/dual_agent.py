@@ -1,6 +1,6 @@
 """The dual agent in PyTorch: the definition that the WGSL engine must equal.
 
-Encoder: transformers' BertModel (eager attention, no pooler). Criteria agent: pooling, dropout, Linear(C, K). Evidence
+Encoder: transformers' BertModel, RobertaModel or DistilBertModel (eager attention, no pooler). Criteria agent: pooling, dropout, Linear(C, K). Evidence
 agent: dropout, Linear(C, 2K) on every token; column 2k is the start logit of criterion k, column 2k + 1 its end logit.
 Shapes: B rows, T tokens, C hidden units, K criteria.
 """
@@ -14,7 +14,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
-from transformers import BertConfig, BertModel
+from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 
 BATCH_INTEGERS = ("ids", "mask", "types", "spanStart", "spanEnd")
 BATCH_FLOATS = ("labels", "sampleWeight", "spanWeight")
@@ -66,7 +66,7 @@ class Output:
 class DualAgent(nn.Module):
     """Encoder with both heads."""
 
-    def __init__(self, encoder: BertModel, criteria: int, pooling: str, head_dropout: float = 0.0):
+    def __init__(self, encoder: PreTrainedModel, criteria: int, pooling: str, head_dropout: float = 0.0):
         super().__init__()
         if pooling not in ("cls", "mean"):
             raise SystemExit(f"Expected pooling to be cls or mean but found {pooling!r}.")
@@ -78,12 +78,7 @@ class DualAgent(nn.Module):
         self.evidence_head = nn.Linear(hidden, 2 * criteria)
 
     def forward(self, batch: Batch) -> Output:
-        encoded = self.encoder(
-            input_ids=batch.ids,
-            attention_mask=batch.mask,
-            token_type_ids=batch.types,
-            output_hidden_states=True,
-        )
+        encoded = encode(self.encoder, batch.ids, batch.mask, batch.types)
         last = encoded.last_hidden_state
         pooled = pool(last, batch.mask, self.pooling)
         return Output(
@@ -93,9 +88,15 @@ class DualAgent(nn.Module):
         )
 
     def canonical_parameters(self) -> dict[str, nn.Parameter]:
-        """Parameters under the names of a Winnow checkpoint: BertModel's own, and the heads' with their prefix."""
-        # BertModel itself holds a submodule called `encoder`: only the first component is ours to drop.
+        """Parameters under the names of a Winnow checkpoint: the encoder's own, and the heads' with their prefix."""
+        # The encoder itself holds a submodule called `encoder`: only the first component is ours to drop.
         return {name.removeprefix("encoder."): parameter for name, parameter in self.named_parameters()}
+
+
+def encode(encoder: PreTrainedModel, ids: Tensor, mask: Tensor, types: Tensor):
+    """The encoder's output with all hidden states; token types go to models that tell them apart."""
+    typed = {"token_type_ids": types} if getattr(encoder.config, "type_vocab_size", 0) > 1 else {}
+    return encoder(input_ids=ids, attention_mask=mask, output_hidden_states=True, **typed)
 
 
 def pool(hidden: Tensor, mask: Tensor, pooling: str) -> Tensor:
@@ -138,7 +139,12 @@ def losses(output: Output, batch: Batch, lambda_class: float, lambda_span: float
 
 def decays(name: str) -> bool:
     """Weight decay spares biases and both LayerNorm parameters."""
-    return not name.endswith(".bias") and "LayerNorm" not in name
+    return not name.endswith(".bias") and not is_norm(name)
+
+
+def is_norm(name: str) -> bool:
+    """Whether a parameter is a LayerNorm's, by BERT's or DistilBERT's name for it."""
+    return "LayerNorm" in name or "layer_norm" in name
 
 
 def adamw(
@@ -156,22 +162,28 @@ def adamw(
     return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=eps)
 
 
-def encoder_from_config(config: dict) -> BertModel:
-    """A BertModel with eager attention and no pooler, from HF config.json terms."""
-    return BertModel(BertConfig(**config, attn_implementation="eager"), add_pooling_layer=False)
+def no_pooler(config: PreTrainedConfig) -> dict:
+    """The argument that leaves the pooler out; DistilBERT has none."""
+    return {} if config.model_type == "distilbert" else {"add_pooling_layer": False}
 
 
-def encoder_from_folder(folder: Path, overrides: dict | None = None) -> tuple[BertModel, dict]:
+def encoder_from_config(config: dict) -> PreTrainedModel:
+    """An encoder with eager attention and no pooler, from HF config.json terms."""
+    found = AutoConfig.for_model(**config)
+    return AutoModel.from_config(found, attn_implementation="eager", **no_pooler(found))
+
+
+def encoder_from_folder(folder: Path, overrides: dict | None = None) -> tuple[PreTrainedModel, dict]:
     """A pretrained encoder in float32, with transformers' own account of missing and unexpected keys."""
     if not (folder / "config.json").is_file():
         raise SystemExit(f"{folder} has no config.json.")
-    config = BertConfig.from_pretrained(folder)
+    config = AutoConfig.from_pretrained(folder)
     for key, value in (overrides or {}).items():
         setattr(config, key, value)
-    encoder, info = BertModel.from_pretrained(
+    encoder, info = AutoModel.from_pretrained(
         folder,
         config=config,
-        add_pooling_layer=False,
+        **no_pooler(config),
         attn_implementation="eager",
         dtype=torch.float32,
         output_loading_info=True,

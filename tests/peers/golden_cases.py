@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from dual_agent import is_norm
+
 
 @dataclass(frozen=True)
 class Case:
@@ -25,7 +27,7 @@ class Case:
     segment_rows: tuple[int, ...] = ()  # rows whose second half has token type 1
     unlabelled_rows: tuple[int, ...] = ()  # real rows with sampleWeight 0
     evidence: bool = True  # False: spanWeight 0 everywhere
-    pad_id_inside: bool = False  # token id 0 at a real position: padding_idx still blocks its gradient
+    pad_id_inside: bool = False  # the padding id at a real position: padding_idx still blocks its gradient
     after_stride: int = 1  # the parameters after ten steps are stored flat[::stride]
     lambda_class: float = 1.0
     lambda_span: float = 0.7
@@ -62,6 +64,28 @@ def _config(hidden: int, layers: int, heads: int, ffn: int, vocab: int, position
         "attention_probs_dropout_prob": 0.0,
         "pad_token_id": 0,
     }
+
+
+def _distilbert(dim: int, layers: int, heads: int, ffn: int, vocab: int, positions: int, act: str) -> dict:
+    return {
+        "model_type": "distilbert",
+        "dim": dim,
+        "n_layers": layers,
+        "n_heads": heads,
+        "hidden_dim": ffn,
+        "vocab_size": vocab,
+        "max_position_embeddings": positions,
+        "activation": act,
+        "dropout": 0.0,
+        "attention_dropout": 0.0,
+        "sinusoidal_pos_embds": False,
+        "pad_token_id": 0,
+    }
+
+
+def _roberta(**config: int | float | str) -> dict:
+    """RoBERTa: one token type, positions counted from the padding id 1."""
+    return _config(**config) | {"model_type": "roberta", "type_vocab_size": 1, "pad_token_id": 1}
 
 
 CASES = (
@@ -130,6 +154,56 @@ CASES = (
         weight_std=0.2,
         evidence=False,
     ),
+    Case(
+        name="roberta_padded_mean",
+        description="RoBERTa: positions from pad + 1, the padding id inside a text, a fully padded row, all positions used",
+        seed=16,
+        config=_roberta(hidden=48, layers=2, heads=3, ffn=80, vocab=89, positions=19, act="gelu", eps=1e-5),
+        criteria=5,
+        pooling="mean",
+        tokens=17,
+        lengths=(17, 0, 9, 4),
+        weight_std=0.15,
+        pad_id_inside=True,
+        after_stride=3,
+    ),
+    Case(
+        name="roberta_tanh_cls",
+        description="RoBERTa: tanh GELU, CLS, head size 32, more rows in the position table than tokens",
+        seed=17,
+        config=_roberta(hidden=64, layers=1, heads=2, ffn=96, vocab=71, positions=40, act="gelu_new", eps=1e-5),
+        criteria=4,
+        pooling="cls",
+        tokens=11,
+        lengths=(11, 6),
+        weight_std=0.12,
+        after_stride=3,
+    ),
+    Case(
+        name="distilbert_odd_cls",
+        description="DistilBERT: no token types, head size 8, odd length, three layers",
+        seed=18,
+        config=_distilbert(24, 3, 3, 40, 79, 16, "gelu"),
+        criteria=5,
+        pooling="cls",
+        tokens=13,
+        lengths=(13, 8, 3),
+        weight_std=0.2,
+        segment_rows=(1,),  # the batch says so, the model does not look
+    ),
+    Case(
+        name="distilbert_relu_mean",
+        description="DistilBERT: ReLU, masked mean, a fully padded row, the padding id inside a text",
+        seed=19,
+        config=_distilbert(64, 2, 2, 96, 67, 24, "relu"),
+        criteria=3,
+        pooling="mean",
+        tokens=19,
+        lengths=(19, 0, 7),
+        weight_std=0.12,
+        pad_id_inside=True,
+        after_stride=3,
+    ),
 )
 
 
@@ -138,7 +212,7 @@ def make_weights(case: Case, shapes: dict[str, torch.Size]) -> dict[str, Tensor]
     stream = np.random.default_rng(case.seed)
     weights = {}
     for name, shape in shapes.items():
-        if name.endswith("LayerNorm.weight"):
+        if is_norm(name) and name.endswith(".weight"):
             values = 1 + 0.2 * stream.standard_normal(shape)
         elif name.endswith(".bias"):
             values = 0.1 * stream.standard_normal(shape)
@@ -152,7 +226,8 @@ def make_batch(case: Case) -> dict[str, Tensor]:
     """Inputs and targets under the names of the batch files; every third pair is a null span, some are unweighted."""
     stream = np.random.default_rng(case.seed + 1000)
     rows, tokens, criteria = len(case.lengths), case.tokens, case.criteria
-    ids = np.zeros((rows, tokens), np.int32)
+    padding = case.config["pad_token_id"]
+    ids = np.full((rows, tokens), padding, np.int32)
     mask = np.zeros((rows, tokens), np.int32)
     types = np.zeros((rows, tokens), np.int32)
     labels = stream.integers(0, 2, (rows, criteria)).astype(np.float32)
@@ -175,7 +250,7 @@ def make_batch(case: Case) -> dict[str, Tensor]:
                 start, end = sorted(stream.integers(1, length, 2))
                 span_start[row, criterion], span_end[row, criterion] = start, end
     if case.pad_id_inside:
-        ids[0, 5] = 0
+        ids[0, 5] = padding
     arrays = {
         "ids": ids,
         "mask": mask,

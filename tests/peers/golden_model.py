@@ -35,7 +35,7 @@ def is_invariant(name: str) -> bool:
     A softmax does not change when one constant is added to all its scores. The key bias adds a constant to all scores
     of a query, the evidence head's bias one to all logits of a boundary.
     """
-    return name.endswith("attention.self.key.bias") or name == "evidence_head.bias"
+    return name.endswith(("attention.self.key.bias", "attention.k_lin.bias")) or name == "evidence_head.bias"
 
 
 def build(case: Case, dtype: torch.dtype) -> DualAgent:

@@ -115,6 +115,14 @@ def activations(book: Book) -> None:
         book.add(name, name, note, {"x": values, "dy": dy}, outputs)
 
 
+def rectified(book: Book) -> None:
+    """ReLU, at 0 too, where PyTorch's derivative is 0."""
+    x = torch.cat([torch.linspace(-10, 10, 41), torch.tensor([1e-6, -1e-6, -0.0])])
+    dy = normal(x.numel())
+    outputs = differentiate(lambda x: F.relu(x), {"x": x}, ("x",), dy)
+    book.add("relu", "relu", "F.relu(x)", {"x": x, "dy": dy}, outputs)
+
+
 def linears(book: Book) -> None:
     """torch.nn.functional.linear, sizes that are no multiple of a tile."""
     for rows, inner, outer in ((1, 7, 3), (13, 48, 33), (33, 65, 40)):
@@ -289,7 +297,7 @@ def main() -> None:
     book = Book()
     for section in (
         layer_norms, activations, linears, embeddings, poolings, attentions, criteria_losses, span_losses, optimizers,
-        clippings,
+        clippings, rectified,
     ):  # fmt: skip
         section(book)
     broken = [name for name, value in book.tensors.items() if not torch.isfinite(value.double()).all()]

@@ -2,8 +2,8 @@
 
     python tests/peers/load_checkpoint.py CHECKPOINT BATCH.safetensors [--pooling cls|mean] [--out OUT.safetensors]
 
-CHECKPOINT holds config.json and model.safetensors: the encoder under the names of HF BertModel, the heads beside it
-as criteria_head.* and evidence_head.*. BATCH holds ids, mask, types [B, T]. Keys that BertModel does not know are
+CHECKPOINT holds config.json and model.safetensors: the encoder under the names of its family in HF, the heads beside it
+as criteria_head.* and evidence_head.*. BATCH holds ids, mask, types [B, T]. Keys that the encoder does not know are
 fine; an encoder key that the file lacks is not (exit 1).
 
 Prints one JSON object: what was missing or unexpected, and shape, sum, absolute sum and the first numbers of the last
@@ -22,7 +22,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from dual_agent import encoder_from_folder, pool
+from dual_agent import encode, encoder_from_folder, pool
 
 
 def heads(weights: dict[str, Tensor], hidden: Tensor, mask: Tensor, pooling: str) -> dict[str, Tensor]:
@@ -51,9 +51,7 @@ def main() -> None:
         sys.exit(f"{arguments.checkpoint} lacks {', '.join(account['missing_keys'])}.")
     batch = {name: tensor.long() for name, tensor in load_file(arguments.batch).items() if name in ("ids", "mask", "types")}
     with torch.no_grad():
-        encoded = encoder.eval()(
-            input_ids=batch["ids"], attention_mask=batch["mask"], token_type_ids=batch["types"]
-        )
+        encoded = encode(encoder.eval(), batch["ids"], batch["mask"], batch["types"])
         hidden = encoded.last_hidden_state
         weights = load_file(arguments.checkpoint / "model.safetensors")
         logits = heads(weights, hidden, batch["mask"], arguments.pooling)

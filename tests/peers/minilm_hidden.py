@@ -20,7 +20,7 @@ import torch
 from safetensors.torch import save_file
 from tokenizers import Tokenizer
 
-from dual_agent import encoder_from_folder
+from dual_agent import encode, encoder_from_folder
 
 
 def read_posts(path: Path, limit: int | None) -> list[str]:
@@ -66,11 +66,7 @@ def main() -> None:
         "types": torch.tensor([encoding.type_ids for encoding in encodings], dtype=torch.int32),
     }
     with torch.no_grad():
-        encoded = encoder.eval()(
-            input_ids=tensors["ids"].long(),
-            attention_mask=tensors["mask"].long(),
-            token_type_ids=tensors["types"].long(),
-        )
+        encoded = encode(encoder.eval(), *(tensors[name].long() for name in ("ids", "mask", "types")))
     tensors["hidden"] = encoded.last_hidden_state.contiguous()
     save_file(tensors, arguments.out)
     print(json.dumps({"posts": posts, "shape": list(tensors["hidden"].shape)}))

@@ -38,14 +38,21 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import (
-    BertConfig,
-    BertModel,
     get_constant_schedule_with_warmup,
     get_cosine_schedule_with_warmup,
     get_linear_schedule_with_warmup,
 )
 
-from dual_agent import BATCH_FLOATS, Batch, DualAgent, adamw, encoder_from_folder, load_heads, losses
+from dual_agent import (
+    BATCH_FLOATS,
+    Batch,
+    DualAgent,
+    adamw,
+    encoder_from_config,
+    encoder_from_folder,
+    load_heads,
+    losses,
+)
 
 REQUIRED = ("criteria", "pooling", "learning_rate", "total_steps")
 DEFAULTS = {
@@ -92,8 +99,7 @@ def build(folder: Path, recipe: dict) -> DualAgent:
         missing = account["missing_keys"]
     else:
         stored = json.loads((folder / recipe["config"]).read_text(encoding="utf-8"))
-        config = BertConfig(**(stored | overrides), attn_implementation="eager")
-        encoder = BertModel(config, add_pooling_layer=False)
+        encoder = encoder_from_config(stored | overrides)
         missing = encoder.load_state_dict(load_file(folder / recipe["weights"]), strict=False).missing_keys
     if missing:
         raise SystemExit(f"The encoder's weights lack {', '.join(missing)}.")

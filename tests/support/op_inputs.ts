@@ -34,7 +34,7 @@ export function embeddingInputs(
     spanEnd: new Uint32Array(size),
     spanWeight: new Float32Array(size),
     examples: [],
-  }, padId);
+  }, { model_type: "bert", pad_token_id: padId, type_vocab_size: 2 });
   const places = batchTensors(createGraph({} as Target, false), { size, length, criteria: 1 });
   const leaf = ({ shape, slot }: Tensor): Leaf =>
     constant(shape, new Uint32Array(packed.buffer, slot!.offset, slot!.size / 4));

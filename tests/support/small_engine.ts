@@ -28,6 +28,7 @@ export function planSmall(gpu: Gpu, options: SmallOptions = {}): EnginePlan {
   return planEngine(gpu, {
     model: {
       encoder: {
+        model_type: "bert",
         vocab_size: 60,
         hidden_size: 32,
         num_hidden_layers: 2,

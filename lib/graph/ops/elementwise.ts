@@ -1,9 +1,10 @@
-/** Element-wise ops: dropout, tanh, sigmoid, GELU, and the in-place sum that autodiff uses. */
+/** Element-wise ops: dropout, tanh, sigmoid, activations, and the in-place sum that autodiff uses. */
+import { activationConstants, type ActivationKind } from "../../gpu/gemm.ts";
 import { defineOp, type Graph, linearGrid } from "../graph.ts";
 import { elementCount, type Tensor } from "../tensor.ts";
 import { KERNELS } from "./kernels.ts";
 
-const FUNCTION = { copy: 0, dropout: 1, tanh: 2, dtanh: 3, sigmoid: 4, gelu: 5, dgelu: 6 } as const;
+const FUNCTION = { copy: 0, dropout: 1, tanh: 2, dtanh: 3, sigmoid: 4, activation: 5, dactivation: 6 } as const;
 
 /** Random draws of one dropout: its site and probability. */
 export interface DropoutSite {
@@ -34,7 +35,7 @@ function run(
   g: Graph,
   name: keyof typeof FUNCTION,
   x: Tensor,
-  options: { saved?: Tensor; into?: Tensor | undefined; drop?: DropoutSite; approximate?: boolean } = {},
+  options: { saved?: Tensor; into?: Tensor | undefined; drop?: DropoutSite; kind?: ActivationKind } = {},
 ): Tensor {
   const { into, saved, drop } = options;
   const y = into ?? g.tensor(name, x.shape, { requiresGradient: x.requiresGradient });
@@ -42,8 +43,7 @@ function run(
   const constants = {
     FUNCTION: FUNCTION[name],
     ACCUMULATE: into ? 1 : 0,
-    GELU_TYPE: "vec4f",
-    GELU_TANH: name === "tanh" || options.approximate ? 1 : 0,
+    ...activationConstants(name === "tanh" ? "gelu_tanh" : options.kind ?? "gelu_erf", "vec4f"),
   };
   const dims = { count, ...dropoutDims(drop) };
   const bindings = saved ? { x, y, saved } : { x, y };
@@ -85,16 +85,16 @@ export function tanh(g: Graph, x: Tensor): Tensor {
   return tanhOp(g, { x }, undefined);
 }
 
-const geluOp = defineOp<{ x: Tensor }, { approximate: boolean }, undefined>("gelu", {
-  forward: (g, { x }, { approximate }) => ({ output: run(g, "gelu", x, { approximate }), saved: undefined }),
-  backward: (g, { x }, dy, _, { approximate }) => ({
-    x: (into) => run(g, "dgelu", dy, { into, saved: x, approximate }),
+const activationOp = defineOp<{ x: Tensor }, { kind: ActivationKind }, undefined>("activation", {
+  forward: (g, { x }, { kind }) => ({ output: run(g, "activation", x, { kind }), saved: undefined }),
+  backward: (g, { x }, dy, _, { kind }) => ({
+    x: (into) => run(g, "dactivation", dy, { into, saved: x, kind }),
   }),
 });
 
-/** y = GELU(x), as `torch.nn.functional.gelu`: by erf, or by tanh when `approximate`. */
-export function gelu(g: Graph, x: Tensor, approximate = false): Tensor {
-  return geluOp(g, { x }, { approximate });
+/** y = f(x), as `torch.nn.functional.gelu` by erf or by tanh, or `torch.nn.functional.relu`. */
+export function activation(g: Graph, x: Tensor, kind: ActivationKind): Tensor {
+  return activationOp(g, { x }, { kind });
 }
 
 /** y = 1 / (1 + e^-x), kept for reading back; not differentiated. */

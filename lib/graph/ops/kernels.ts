@@ -1,5 +1,6 @@
 /** The WGSL files of the ops, with their includes. */
 import { defineKernel, type Kernel } from "../../gpu/kernel.ts";
+import activation from "../../../kernels/activation.wgsl" with { type: "text" };
 import adamw from "../../../kernels/adamw.wgsl" with { type: "text" };
 import attentionBackwardKey from "../../../kernels/attention_backward_key.wgsl" with { type: "text" };
 import attentionBackwardQuery from "../../../kernels/attention_backward_query.wgsl" with { type: "text" };
@@ -12,7 +13,6 @@ import dropoutMask from "../../../kernels/dropout_mask.wgsl" with { type: "text"
 import elementwise from "../../../kernels/elementwise.wgsl" with { type: "text" };
 import embeddingBackward from "../../../kernels/embedding_backward.wgsl" with { type: "text" };
 import embeddingForward from "../../../kernels/embedding_forward.wgsl" with { type: "text" };
-import gelu from "../../../kernels/gelu.wgsl" with { type: "text" };
 import layerNormBackward from "../../../kernels/layer_norm_backward.wgsl" with { type: "text" };
 import layerNormForward from "../../../kernels/layer_norm_forward.wgsl" with { type: "text" };
 import lossRecord from "../../../kernels/loss_record.wgsl" with { type: "text" };
@@ -26,9 +26,9 @@ import step from "../../../kernels/step.wgsl" with { type: "text" };
 import sumSquares from "../../../kernels/sum_squares.wgsl" with { type: "text" };
 
 const includes = {
+  "activation.wgsl": activation,
   "attention_common.wgsl": attentionCommon,
   "dropout_mask.wgsl": dropoutMask,
-  "gelu.wgsl": gelu,
   "philox.wgsl": philox,
   "row_reduce.wgsl": rowReduce,
   "step.wgsl": step,

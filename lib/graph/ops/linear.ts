@@ -1,10 +1,10 @@
-/** Linear layers: one GEMM forward, two backward, with bias and GELU fused. */
-import { gemmDispatch, type GemmEpilogue, type GemmLayout } from "../../gpu/gemm.ts";
+/** Linear layers: one GEMM forward, two backward, with bias and activation fused. */
+import { type ActivationKind, gemmDispatch, type GemmEpilogue, type GemmLayout } from "../../gpu/gemm.ts";
 import { defineOp, type Graph } from "../graph.ts";
 import { rowCount, type Tensor, width } from "../tensor.ts";
 import { columnSum } from "./column_sum.ts";
 
-type Inputs = { x: Tensor; weight: Tensor; bias: Tensor };
+type Inputs = { x: Tensor; weight: Tensor; bias?: Tensor };
 
 /** Runs a GEMM in one of three layouts: nt C = A·Bᵀ, nn C = A·B, tn C = Aᵀ·B. Shapes in `gpu/gemm.ts`. */
 function gemm(
@@ -43,7 +43,8 @@ const weightGradient = (g: Graph, { x }: Inputs, dy: Tensor) => (into: Tensor | 
 const linearOp = defineOp<Inputs, undefined, undefined>("linear", {
   forward(g, { x, weight, bias }) {
     const y = g.tensor("linear", [...x.shape.slice(0, -1), weight.shape[0]!], { requiresGradient: true });
-    return { output: gemm(g, "nt", x, weight, y, "bias", { bias }), saved: undefined };
+    const output = bias ? gemm(g, "nt", x, weight, y, "bias", { bias }) : gemm(g, "nt", x, weight, y, "none");
+    return { output, saved: undefined };
   },
   backward: (g, inputs, dy) => ({
     x: inputGradient(g, inputs, dy), //                 dx [M, K] = dy·W
@@ -52,7 +53,7 @@ const linearOp = defineOp<Inputs, undefined, undefined>("linear", {
   }),
 });
 
-/** y = x·Wᵀ + b, as `torch.nn.Linear`. x [..., K], weight [N, K], bias [N] → y [..., N]. */
+/** y = x·Wᵀ + b, as `torch.nn.Linear`, with or without b. x [..., K], weight [N, K], bias [N] → y [..., N]. */
 export function linear(g: Graph, inputs: Inputs): Tensor {
   return linearOp(g, inputs, undefined);
 }
@@ -62,23 +63,23 @@ type FeedForwardInputs = { x: Tensor; weight: Tensor; bias: Tensor; outputWeight
 interface FeedForwardSaved {
   /** Pre-activation x·Wᵀ + b. [M, F] */
   readonly u: Tensor;
-  /** GELU(u). [M, F] */
+  /** f(u). [M, F] */
   readonly h: Tensor;
 }
 
-const feedForwardOp = defineOp<FeedForwardInputs, { approximate: boolean }, FeedForwardSaved>("feed_forward", {
-  forward(g, { x, weight, bias, outputWeight, outputBias }, { approximate }) {
+const feedForwardOp = defineOp<FeedForwardInputs, { activation: ActivationKind }, FeedForwardSaved>("feed_forward", {
+  forward(g, { x, weight, bias, outputWeight, outputBias }, { activation }) {
     const rows = x.shape.slice(0, -1);
     const u = g.tensor("feed_forward_u", [...rows, weight.shape[0]!]);
     const h = g.tensor("feed_forward_h", u.shape);
     const y = g.tensor("feed_forward", [...rows, outputWeight.shape[0]!], { requiresGradient: true });
-    gemm(g, "nt", x, weight, h, approximate ? "bias_gelu_tanh" : "bias_gelu_erf", { bias, aux: u });
+    gemm(g, "nt", x, weight, h, `bias_${activation}`, { bias, aux: u });
     gemm(g, "nt", h, outputWeight, y, "bias", { bias: outputBias });
     return { output: y, saved: { u, h } };
   },
-  backward(g, inputs, dy, { u, h }, { approximate }) {
-    const du = g.tensor("feed_forward_du", u.shape); // du [M, F] = (dy·W₂) ∘ gelu'(u)
-    gemm(g, "nn", dy, inputs.outputWeight, du, approximate ? "dgelu_tanh" : "dgelu_erf", { aux: u });
+  backward(g, inputs, dy, { u, h }, { activation }) {
+    const du = g.tensor("feed_forward_du", u.shape); // du [M, F] = (dy·W₂) ∘ f'(u)
+    gemm(g, "nn", dy, inputs.outputWeight, du, `d${activation}`, { aux: u });
     return {
       x: inputGradient(g, inputs, du), //                                            dx [M, K] = du·W₁
       weight: weightGradient(g, inputs, du), //                                      dW₁ [F, K] = duᵀ·x
@@ -90,9 +91,9 @@ const feedForwardOp = defineOp<FeedForwardInputs, { approximate: boolean }, Feed
 });
 
 /**
- * y = GELU(x·W₁ᵀ + b₁)·W₂ᵀ + b₂, the transformer's feed-forward block; `approximate` takes the tanh form of GELU.
+ * y = f(x·W₁ᵀ + b₁)·W₂ᵀ + b₂, the transformer's feed-forward block with activation f.
  * x [..., K], weight [F, K], bias [F], outputWeight [N, F], outputBias [N] → y [..., N].
  */
-export function feedForward(g: Graph, inputs: FeedForwardInputs, approximate: boolean): Tensor {
-  return feedForwardOp(g, inputs, { approximate });
+export function feedForward(g: Graph, inputs: FeedForwardInputs, activation: ActivationKind): Tensor {
+  return feedForwardOp(g, inputs, { activation });
 }
