@@ -6,7 +6,7 @@ import { join, relative, resolve } from "node:path";
 import type { Config } from "../lib/config/schema.ts";
 import { type Batch, lengthBuckets, materialise, planBatches } from "../lib/data/batches.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
-import { openDataset } from "../lib/study/data_source.ts";
+import { openDataset, trainingTexts } from "../lib/study/data_source.ts";
 import { initialiseParameters, openModel } from "../lib/study/model_source.ts";
 import { encodedSplits, engineOptions, evaluateOptions, type StudyContext } from "../lib/study/trial.ts";
 import { openEngine } from "../lib/train/engine.ts";
@@ -71,7 +71,7 @@ export async function compareRecipe(
     throw new RangeError("Expected criteria_dropout and evidence_dropout to be equal: the peer has one head dropout");
   }
   const data = await openDataset(config);
-  const model = await openModel(config, data.splits.train);
+  const model = await openModel(config, trainingTexts(config, data));
   const context: StudyContext = {
     config,
     studyId: crypto.randomUUID(),

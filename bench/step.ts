@@ -100,7 +100,7 @@ const input: Batch = {
   spanStart: Uint32Array.from({ length: batch * criteria }, () => stream.integer(length)),
   spanEnd: Uint32Array.from({ length: batch * criteria }, () => stream.integer(length)),
   spanWeight: new Float32Array(batch * criteria).fill(1),
-  examples: Array.from({ length: batch }, (_, i) => i),
+  inputs: Array.from({ length: batch }, (_, i) => i),
 };
 
 let step = 0;

@@ -74,7 +74,41 @@ function dataChecks({ data }: Config): Problem[] {
       });
     }
   }
-  return problems;
+  return [...problems, ...windowChecks(data), ...criterionTextChecks(data)];
+}
+
+/** What can be said before the tokens of the criteria's texts are counted: one each, at least. */
+function windowChecks({ input_format, max_length, doc_stride }: Config["data"]): Problem[] {
+  const [frame, taken] = input_format === "multi_label"
+    ? ["special tokens", 2]
+    : ["special tokens and the text of a criterion", 4];
+  const problem = (key: string, message: string) => [{ path: ["data", key], message }];
+  if (max_length <= taken) {
+    return problem(
+      "max_length",
+      `Expected data.max_length to leave room for a post beside ${frame} but found ${max_length}`,
+    );
+  }
+  if (doc_stride === null || doc_stride < max_length - taken) return [];
+  return problem(
+    "doc_stride",
+    `Expected data.doc_stride to be less than the tokens of a post in a window, at most ${max_length - taken} of ` +
+      `data.max_length ${max_length} beside ${frame}, but found ${doc_stride}`,
+  );
+}
+
+function criterionTextChecks({ criteria, criterion_texts }: Config["data"]): Problem[] {
+  return Object.entries(criterion_texts ?? {}).flatMap(([label, text]) => {
+    const path = ["data", "criterion_texts", label];
+    if (text.trim() === "") {
+      return [{ path, message: `Expected data.criterion_texts.${label} to be a text but found ${showValue(text)}` }];
+    }
+    if (criteria === "auto" || criteria.includes(label)) return [];
+    return [{
+      path,
+      message: `Expected data.criterion_texts to have texts for labels of data.criteria but found ${showValue(label)}`,
+    }];
+  });
 }
 
 function trainingChecks({ training, retention }: Config): Problem[] {
@@ -101,9 +135,11 @@ function trainingChecks({ training, retention }: Config): Problem[] {
  */
 function isSearchable(path: readonly string[]): boolean {
   const key = joinPath(path);
-  return key === "seed" || ["model", "training", "augmentation"].includes(path[0]!) ||
-    key === "data.max_length" || key === "data.input_format";
+  return key === "seed" || ["model", "training", "augmentation"].includes(path[0]!) || SEARCHABLE_DATA.includes(key);
 }
+
+/** How posts are put before the model; what is measured is the same for each. */
+const SEARCHABLE_DATA = ["data.input_format", "data.max_length", "data.doc_stride", "data.window_aggregation"];
 
 function searchSpaceChecks(config: Config): Problem[] {
   return Object.entries(config.search_space).flatMap(([key, distribution]) => {
@@ -130,7 +166,7 @@ function searchedKeyProblem(config: Config, key: string): Sentence | undefined {
     return {
       message:
         `search_space cannot vary ${key}: the trials of a study share it (model, training, augmentation, seed, ` +
-        `data.max_length and data.input_format may vary)`,
+        `${SEARCHABLE_DATA.slice(0, -1).join(", ")} and ${SEARCHABLE_DATA.at(-1)} may vary)`,
     };
   }
   const parent = path.slice(0, -1).reduce<unknown>((node, part) => (node as Record<string, unknown>)?.[part], config);

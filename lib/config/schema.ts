@@ -86,8 +86,15 @@ export const configSchema = z.strictObject({
     revision: text.nullable(),
     criteria: z.union([z.literal("auto"), z.array(text).min(1)])
       .describe("Label names in the order of the outputs; auto takes the labels present"),
-    input_format: z.enum(["multi_label"]),
-    max_length: z.int().min(4).max(65_536).describe("Tokens of one input, special tokens included"),
+    input_format: z.enum(["multi_label", "binary_pairs"])
+      .describe("multi_label: the post once, a label per criterion; binary_pairs: each criterion's text and the post"),
+    criterion_texts: z.record(text, text).nullable()
+      .describe("Label to the text that binary_pairs puts before the post; null and left out take the built-in ones"),
+    max_length: z.int().min(4).max(65_536).describe("Tokens of one input, special tokens and criterion text included"),
+    doc_stride: z.int().min(0).max(65_535).nullable()
+      .describe("Tokens that neighbouring windows of a long post share; null cuts long posts off"),
+    window_aggregation: z.enum(["max", "mean"])
+      .describe("How a post's probabilities come from those of its windows"),
     splits: z.strictObject({ validation: share, test: share, seed }),
     max_posts: z.int().min(1).nullable().describe("Take at most so many posts, a deterministic sample"),
     synthetic: z.strictObject({ posts: z.int().min(10).max(1_000_000), seed }),
@@ -96,7 +103,7 @@ export const configSchema = z.strictObject({
   training: z.strictObject({
     epochs: z.int().min(1).max(10_000),
     max_steps: z.int().min(1).nullable().describe("Stop after so many optimizer steps"),
-    batch_size: z.int().min(1).max(1024).describe("Posts of one forward and backward pass"),
+    batch_size: z.int().min(1).max(1024).describe("Inputs (posts, pairs or windows) of one forward and backward pass"),
     accumulation_steps: z.int().min(1).max(1024).describe("Batches of one optimizer step"),
     learning_rate: positive.max(1),
     weight_decay: z.number().min(0).max(1),

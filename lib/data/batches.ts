@@ -1,24 +1,24 @@
 /**
- * Batches of equal shape: posts are grouped by length, so that few static graphs serve all and little is padding.
+ * Batches of equal shape: rows are grouped by length, so that few static graphs serve all and little is padding.
  *
  * Every batch of a bucket has the full batch size; rows that are left over are filler, which the mask and the weights
  * take out of attention, loss and metrics.
  */
 import { randomStream } from "../support/rng.ts";
-import type { EncodedExample } from "./encoding.ts";
+import type { EncodedInput } from "./encoding.ts";
 
-/** Which examples make up a batch; -1 marks a filler row. */
+/** Which inputs make up a batch; -1 marks a filler row. */
 export interface PlannedBatch {
   /** Tokens per row. */
   length: number;
-  /** [batchSize] indices into the encoded examples. */
+  /** [batchSize] indices into the encoded inputs. */
   indices: number[];
 }
 
 /** The batches of one epoch, in order. */
 export type BatchPlan = PlannedBatch[];
 
-/** The tensors of one batch, row by row, for `size` posts of `length` tokens and K criteria. */
+/** The tensors of one batch, row by row, for `size` inputs of `length` tokens and K outputs: all criteria or one. */
 export interface Batch {
   size: number;
   length: number;
@@ -26,7 +26,7 @@ export interface Batch {
   ids: Uint32Array;
   /** [size, length], 1 for tokens and 0 for padding. */
   mask: Uint32Array;
-  /** [size, length], token type ids: 0 in a single-segment format. */
+  /** [size, length], token type ids: 1 for a post that stands behind a criterion's text, 0 elsewhere. */
   types: Uint32Array;
   /** [size, K] */
   labels: Float32Array;
@@ -38,22 +38,22 @@ export interface Batch {
   spanEnd: Uint32Array;
   /** [size, K], 0 where the evidence is unknown (not aligned, truncated) and in filler rows. */
   spanWeight: Float32Array;
-  /** [size] indices into the encoded examples, -1 for filler rows. */
-  examples: number[];
+  /** [size] indices into the encoded inputs, -1 for filler rows. */
+  inputs: number[];
 }
 
 /** How an epoch is cut into batches. */
 export interface BatchOptions {
   batchSize: number;
-  /** Row lengths in tokens, ascending; the last must hold the longest example. */
+  /** Row lengths in tokens, ascending; the last must hold the longest input. */
   buckets: readonly number[];
-  /** Without it, examples keep their order within a bucket and buckets ascend. */
+  /** Without it, inputs keep their order within a bucket and buckets ascend. */
   shuffle?: { seed: number; epoch: number };
 }
 
 const BUCKETS = [16, 32, 48, 64, 96, 128, 192, 256, 384, 512];
 
-/** Row lengths for posts of up to `maxLength` tokens: steps of a quarter to a half, the last being `maxLength`. */
+/** Row lengths for inputs of up to `maxLength` tokens: steps of a quarter to a half, the last being `maxLength`. */
 export function lengthBuckets(maxLength: number): number[] {
   if (!(Number.isInteger(maxLength) && maxLength > 0)) {
     throw new RangeError(`Expected maxLength to be an integer greater than 0 but found ${maxLength}`);
@@ -62,11 +62,11 @@ export function lengthBuckets(maxLength: number): number[] {
 }
 
 /**
- * Plans the batches of an epoch. Each example goes into the smallest bucket that holds it; with `shuffle`, examples
- * are shuffled within their bucket and then the batches among themselves, by (seed, epoch) alone.
+ * Plans the batches of an epoch. Each input goes into the smallest bucket that holds it; with `shuffle`, inputs are
+ * shuffled within their bucket and then the batches among themselves, by (seed, epoch) alone.
  */
 export function planBatches(
-  encoded: readonly EncodedExample[],
+  inputs: readonly EncodedInput[],
   { batchSize, buckets, shuffle }: BatchOptions,
 ): BatchPlan {
   if (!(Number.isInteger(batchSize) && batchSize > 0)) {
@@ -74,10 +74,10 @@ export function planBatches(
   }
   const random = shuffle && randomStream(shuffle.seed, "batches", shuffle.epoch);
   const members = buckets.map((): number[] => []);
-  encoded.forEach(({ ids }, index) => {
+  inputs.forEach(({ ids }, index) => {
     const bucket = buckets.findIndex((length) => length >= ids.length);
     if (bucket < 0) {
-      throw new RangeError(`Expected examples of at most ${buckets.at(-1)} tokens but found one of ${ids.length}`);
+      throw new RangeError(`Expected inputs of at most ${buckets.at(-1)} tokens but found one of ${ids.length}`);
     }
     members[bucket]!.push(index);
   });
@@ -96,10 +96,10 @@ export function planBatches(
  *
  * @param padId Token id that fills rows up; the mask hides it
  */
-export function materialise(planned: PlannedBatch, encoded: readonly EncodedExample[], padId: number): Batch {
+export function materialise(planned: PlannedBatch, inputs: readonly EncodedInput[], padId: number): Batch {
   const { length, indices } = planned;
   const size = indices.length;
-  const criteria = encoded[0]?.labels.length ?? 0;
+  const criteria = inputs[0]?.labels.length ?? 0;
   const batch: Batch = {
     size,
     length,
@@ -111,13 +111,15 @@ export function materialise(planned: PlannedBatch, encoded: readonly EncodedExam
     spanStart: new Uint32Array(size * criteria),
     spanEnd: new Uint32Array(size * criteria),
     spanWeight: new Float32Array(size * criteria),
-    examples: [...indices],
+    inputs: [...indices],
   };
   indices.forEach((index, row) => {
     if (index < 0) return;
-    const { ids, labels, spans } = encoded[index]!;
-    batch.ids.set(ids, row * length);
-    batch.mask.fill(1, row * length, row * length + ids.length);
+    const { ids, criterion, firstToken, labels, spans } = inputs[index]!;
+    const first = row * length, end = first + ids.length;
+    batch.ids.set(ids, first);
+    batch.mask.fill(1, first, end);
+    if (criterion !== null) batch.types.fill(1, first + firstToken, end);
     batch.labels.set(labels, row * criteria);
     batch.sampleWeight[row] = 1;
     spans.forEach(({ start, end, kept }, k) => {

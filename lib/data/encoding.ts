@@ -1,22 +1,22 @@
 /**
- * Input format `multi_label`: `[CLS] post [SEP]`, one label per criterion and one evidence span per criterion in tokens.
+ * From posts to input rows, in either input format and in windows where posts are long:
+ *
+ * - `multi_label`: `[CLS] post [SEP]`, one row with a label and an evidence span per criterion
+ * - `binary_pairs`: `[CLS] criterion [SEP] post [SEP]`, one row per criterion with one label and one span
+ *
+ * Each row may be one of several windows of its post; predictions are brought back to posts by lib/train/aggregation.
  */
 import type { Example } from "./dataset.ts";
-
-/** The part of a tokenizer (lib/text) that encoding needs. */
-export interface OffsetTokenizer {
-  readonly clsId: number;
-  readonly sepId: number;
-  /** Token ids without specials; offsets [2 per token] are UTF-16 ranges [start, end) of the text. */
-  encode(text: string): { ids: Uint32Array; offsets: Uint32Array };
-}
+import { type EncodingOptions, type InputFrame, inputFrames, type OffsetTokenizer } from "./input_frame.ts";
+import { type TokenRange, windowRanges } from "./windows.ts";
 
 /**
  * Where the evidence of one criterion lies among the tokens of `ids`, [CLS] being token 0; `end` is inclusive.
  *
- * - `evidence`: there is some, and all of it is there
+ * - `evidence`: some lies whole in the row; of several, that which stands first in the row
  * - `none`: the post has no such label; the target is the null span at [CLS]
- * - `truncated`: the evidence was cut off, in part or whole
+ * - `elsewhere`: all of it lies in other windows of the post; the target is the null span here
+ * - `truncated`: the row has a part of it only, or it lies in what was cut off
  * - `unaligned`: the label is positive but its sentence was not found in the post
  *
  * The last two are not `kept`: start = end = 0 stands for nothing there and the loss gives them weight 0.
@@ -25,92 +25,177 @@ export interface TokenSpan {
   start: number;
   end: number;
   kept: boolean;
-  reason: "evidence" | "none" | "truncated" | "unaligned";
+  reason: "evidence" | "none" | "elsewhere" | "truncated" | "unaligned";
 }
 
-/** One post as the model takes it. */
-export interface EncodedExample {
+/** One row as the model takes it, with K' outputs: K in `multi_label`, 1 in `binary_pairs`. */
+export interface EncodedInput {
   example: Example;
-  /** [T] with [CLS] and [SEP], T ≤ maxLength. */
+  /** The criterion that is asked about, or null: all. */
+  criterion: number | null;
+  /** Which of the post's windows this is, from 0. */
+  window: number;
+  windows: number;
+  /** [T] with the special tokens and the criterion's text, T ≤ maxLength. */
   ids: Uint32Array;
-  /** [2T] UTF-16 range of each token; 0, 0 for [CLS] and [SEP]. */
+  /** The place of the post's first token in `ids`; with a criterion, token types are 0 before it and 1 from it on. */
+  firstToken: number;
+  /** [2P] UTF-16 range in the post of each of its P tokens in the row, which are `ids` from `firstToken` on. */
   offsets: Uint32Array;
-  /** [K] */
+  /** [K'] */
   labels: Uint8Array;
-  /** [K] */
+  /** [K'] */
   spans: TokenSpan[];
-  /** Tokens of the post that did not fit. */
-  truncatedTokens: number;
 }
 
-/** What truncation and alignment took away. */
+/** What became of posts and evidence. */
 export interface EncodingCounts {
-  /** Spans by what became of them. */
-  spans: Record<TokenSpan["reason"], number>;
+  posts: number;
+  inputs: number;
+  /** (post, criterion) by what became of the evidence; `truncated`: no row has it whole, so it is lost. */
+  spans: Record<Exclude<TokenSpan["reason"], "elsewhere">, number>;
+  /** Posts that were cut off. */
   truncatedPosts: number;
+  /** Tokens that were cut off; in `binary_pairs`, those that the criterion with the longest text leaves no room for. */
+  truncatedTokens: number;
+  /** Posts in more than one window. */
+  windowedPosts: number;
+  /** Windows of the post that has most. */
+  mostWindows: number;
+  /** Tokens that the longest row would have with nothing cut off and no windows. */
   longestTokens: number;
 }
 
-/**
- * Encodes one post.
- *
- * @param maxLength Tokens at most, [CLS] and [SEP] included; at least 3
- */
-export function encodeExample(example: Example, tokenizer: OffsetTokenizer, maxLength: number): EncodedExample {
-  if (!(Number.isInteger(maxLength) && maxLength >= 3)) {
-    throw new RangeError(`Expected maxLength to be an integer of at least 3 but found ${maxLength}`);
-  }
-  const { ids: all, offsets: allOffsets } = tokenizer.encode(example.text);
-  const length = Math.min(all.length, maxLength - 2);
-  const ids = new Uint32Array(length + 2);
-  ids[0] = tokenizer.clsId;
-  ids.set(all.subarray(0, length), 1);
-  ids[length + 1] = tokenizer.sepId;
-  const offsets = new Uint32Array(2 * (length + 2));
-  offsets.set(allOffsets.subarray(0, 2 * length), 2);
-  const spans = example.evidence.map((evidence, k): TokenSpan => {
-    if (!evidence) {
-      return { start: 0, end: 0, ...(example.labels[k] ? dropped("unaligned") : { kept: true, reason: "none" }) };
-    }
-    const [first, last] = coveringTokens(allOffsets, evidence.start, evidence.end);
-    if (last < 0) return { start: 0, end: 0, ...dropped("unaligned") };
-    if (last >= length) return { start: 0, end: 0, ...dropped("truncated") };
-    return { start: first + 1, end: last + 1, kept: true, reason: "evidence" };
-  });
-  return { example, ids, offsets, labels: example.labels, spans, truncatedTokens: all.length - length };
+/** A tokenised post with the token ranges of the evidence of each criterion [K]. */
+interface TokenisedPost {
+  example: Example;
+  ids: Uint32Array;
+  offsets: Uint32Array;
+  evidence: TokenRange[][];
 }
 
-function dropped<Reason extends TokenSpan["reason"]>(reason: Reason): { kept: false; reason: Reason } {
-  return { kept: false, reason };
+function tokenise(example: Example, tokenizer: OffsetTokenizer): TokenisedPost {
+  const { ids, offsets } = tokenizer.encode(example.text);
+  const evidence = example.allEvidence.map((spans) =>
+    spans.map(({ start, end }) => coveringTokens(offsets, start, end)).filter((range) => range.end > range.start)
+  );
+  return { example, ids, offsets, evidence };
 }
 
-/** First and last token that share a character with [start, end), or -1, -1 (the tokenizer dropped those characters). */
-function coveringTokens(offsets: Uint32Array, start: number, end: number): [number, number] {
-  let first = -1, last = -1;
+/** The tokens that share a character with [start, end); none where the tokenizer dropped those characters. */
+function coveringTokens(offsets: Uint32Array, start: number, end: number): TokenRange {
+  const range = { start: 0, end: 0 };
   for (let token = 0; 2 * token < offsets.length; token++) {
     if (offsets[2 * token]! >= end || offsets[2 * token + 1]! <= start) continue;
-    if (first < 0) first = token;
-    last = token;
+    if (range.end === 0) range.start = token;
+    range.end = token + 1;
   }
-  return [first, last];
+  return range;
 }
 
-/** Encodes posts and counts what was lost; see {@link encodeExample}. */
+const overlaps = (a: TokenRange, b: TokenRange) => a.start < b.end && b.start < a.end;
+
+/** The rows of a post in one frame. */
+function encodeInFrame(
+  { example, ids, offsets, evidence }: TokenisedPost,
+  { criterion, before, room }: InputFrame,
+  { sepId }: OffsetTokenizer,
+  { docStride, aggregation }: EncodingOptions,
+): EncodedInput[] {
+  const asked = criterion === null ? [...example.labels.keys()] : [criterion];
+  const windows = windowRanges(ids.length, room, docStride);
+  return windows.map((range, window): EncodedInput => {
+    const row = new Uint32Array(before.length + range.end - range.start + 1);
+    row.set(before);
+    row.set(ids.subarray(range.start, range.end), before.length);
+    row[row.length - 1] = sepId;
+    const label = (k: number) => {
+      const positive = example.labels[k]!;
+      // Multiple-instance learning: that some window is positive makes the post so, and where it is we know which.
+      const known = docStride !== null && aggregation === "max" && evidence[k]!.length > 0;
+      return known && !evidence[k]!.some((found) => overlaps(found, range)) ? 0 : positive;
+    };
+    const span = (k: number): TokenSpan => {
+      const target = (reason: TokenSpan["reason"], start = 0, end = 0) => {
+        return { start, end, kept: reason !== "truncated" && reason !== "unaligned", reason };
+      };
+      if (example.labels[k] === 0) return target("none");
+      if (evidence[k]!.length === 0) return target("unaligned");
+      const whole = evidence[k]!.find(({ start, end }) => range.start <= start && end <= range.end);
+      const toRow = before.length - range.start;
+      if (whole) return target("evidence", whole.start + toRow, whole.end - 1 + toRow);
+      const inPart = evidence[k]!.some((found) => overlaps(found, range));
+      return target(inPart || docStride === null ? "truncated" : "elsewhere");
+    };
+    return {
+      example,
+      criterion,
+      window,
+      windows: windows.length,
+      ids: row,
+      firstToken: before.length,
+      offsets: offsets.subarray(2 * range.start, 2 * range.end),
+      labels: Uint8Array.from(asked, label),
+      spans: asked.map(span),
+    };
+  });
+}
+
+function noCounts(): EncodingCounts {
+  return {
+    posts: 0,
+    inputs: 0,
+    spans: { evidence: 0, none: 0, truncated: 0, unaligned: 0 },
+    truncatedPosts: 0,
+    truncatedTokens: 0,
+    windowedPosts: 0,
+    mostWindows: 0,
+    longestTokens: 0,
+  };
+}
+
+/** Adds one post, with the rows of each frame, to the counts. */
+function count(counts: EncodingCounts, post: TokenisedPost, frames: InputFrame[], rows: EncodedInput[][]): void {
+  counts.posts++;
+  const windows = Math.max(...rows.map((one) => one.length));
+  counts.inputs += rows.reduce((sum, one) => sum + one.length, 0);
+  if (windows > 1) counts.windowedPosts++;
+  counts.mostWindows = Math.max(counts.mostWindows, windows);
+  const cut = Math.max(...rows.map((one, i) => one.length > 1 ? 0 : post.ids.length - frames[i]!.room));
+  if (cut > 0) {
+    counts.truncatedPosts++;
+    counts.truncatedTokens += cut;
+  }
+  counts.longestTokens = Math.max(
+    counts.longestTokens,
+    ...frames.map(({ before }) => before.length + post.ids.length + 1),
+  );
+  for (const one of rows) {
+    one[0]!.spans.forEach((_, output) => {
+      const reasons = one.map(({ spans }) => spans[output]!.reason);
+      const lost = reasons.find((reason) => reason === "none" || reason === "unaligned") ?? "truncated";
+      counts.spans[reasons.includes("evidence") ? "evidence" : lost]++;
+    });
+  }
+}
+
+/**
+ * Encodes posts: the rows of each in turn, by criterion and then by window, and the counts of what was lost.
+ *
+ * @throws inputError when a row has no room for the post or for new tokens in each window, with the numbers
+ */
 export function encodeExamples(
   examples: readonly Example[],
   tokenizer: OffsetTokenizer,
-  maxLength: number,
-): { encoded: EncodedExample[]; counts: EncodingCounts } {
-  const encoded = examples.map((example) => encodeExample(example, tokenizer, maxLength));
-  const counts: EncodingCounts = {
-    spans: { evidence: 0, none: 0, truncated: 0, unaligned: 0 },
-    truncatedPosts: 0,
-    longestTokens: 0,
-  };
-  for (const { ids, spans, truncatedTokens } of encoded) {
-    for (const span of spans) counts.spans[span.reason]++;
-    if (truncatedTokens > 0) counts.truncatedPosts++;
-    counts.longestTokens = Math.max(counts.longestTokens, ids.length + truncatedTokens);
-  }
-  return { encoded, counts };
+  options: EncodingOptions,
+): { inputs: EncodedInput[]; counts: EncodingCounts } {
+  const frames = inputFrames(tokenizer, options);
+  const counts = noCounts();
+  const inputs = examples.flatMap((example) => {
+    const post = tokenise(example, tokenizer);
+    const rows = frames.map((frame) => encodeInFrame(post, frame, tokenizer, options));
+    count(counts, post, frames, rows);
+    return rows.flat();
+  });
+  return { inputs, counts };
 }

@@ -1,10 +1,12 @@
 /** Opens everything that a study stands on, checking each part before the next is begun. */
 import type { Config } from "../config/schema.ts";
+import type { EncodingCounts } from "../data/encoding.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { checkSpace } from "../hpo/space.ts";
 import { ensureWritable } from "../storage/disk.ts";
 import { formatBytes } from "../storage/free_space.ts";
-import { openDataset, SPLITS } from "./data_source.ts";
+import { openDataset, SPLITS, trainingTexts } from "./data_source.ts";
+import { shortestLength } from "./inputs.ts";
 import { checkLength, modelKey, openModel } from "./model_source.ts";
 import { describePreflight, type Preflight, preflight } from "./preflight.ts";
 import { encodedSplits, engineOptions, type StudyContext } from "./trial.ts";
@@ -20,7 +22,7 @@ export async function openContext(config: Config, studyId: string, signal: Abort
   checkSpace(config.search_space);
   const data = await openDataset(config);
   signal.throwIfAborted();
-  const model = await openModel(config, data.splits.train);
+  const model = await openModel(config, trainingTexts(config, data));
   checkLength(config, model);
   const gpu: Gpu = await openGpu(config.gpu.preset);
   const cache = { models: new Map([[modelKey(config), model]]), encoded: new Map() };
@@ -28,8 +30,8 @@ export async function openContext(config: Config, studyId: string, signal: Abort
 }
 
 /** Runs the preflight of the configuration's own values. */
-export function contextPreflight(context: StudyContext): Promise<Preflight> {
-  return preflight(context.config, context.gpu, engineOptions(context));
+export async function contextPreflight(context: StudyContext): Promise<Preflight> {
+  return await preflight(context.config, context.gpu, engineOptions(context), shortestLength(context));
 }
 
 /** What was opened, in a few lines for people. */
@@ -37,18 +39,34 @@ export function describeContext(context: StudyContext, found: Preflight): string
   const { gpu, data, model } = context;
   const { counts } = data.dataset;
   const { alignment } = counts;
-  const encoded = encodedSplits(context);
-  const truncated = SPLITS.reduce((sum, split) => sum + encoded.counts[split].truncatedPosts, 0);
   const posts = SPLITS.map((split) => `${data.splits[split].length} ${split}`).join(", ");
   const lost = alignment.not_found > 0 ? `, ${alignment.not_found} not found in their post` : "";
-  const cut = truncated > 0 ? `; ${truncated} posts are longer than data.max_length and lose their end` : "";
   const weights = model.folder === undefined ? "random initialisation" : `pretrained, revision ${model.revision}`;
   return [
     `adapter      ${gpu.name}${gpu.isSoftware ? " (software)" : ""}, ${gpu.preset} kernels`,
     `data         ${data.id}: ${posts} posts; ${data.dataset.criteria.length} criteria; evidence ` +
-    `${alignment.exact} exact, ${alignment.normalised} normalised${lost}${cut}`,
+    `${alignment.exact} exact, ${alignment.normalised} normalised${lost}`,
+    `inputs       ${describeInputs(context)}`,
     `model        ${model.id} (${weights}): ${model.encoder.num_hidden_layers} layers, hidden ` +
     `${model.encoder.hidden_size}, ${formatBytes(found.weightsBytes)} of weights`,
     describePreflight(found),
   ].join("\n");
+}
+
+/** The input rows of each split, and what long posts lose or are cut into. */
+function describeInputs(context: StudyContext): string {
+  const { input_format, max_length } = context.config.data;
+  const { counts } = encodedSplits(context);
+  const all = SPLITS.map((split) => counts[split]);
+  const sum = (of: (one: EncodingCounts) => number) => all.reduce((total, one) => total + of(one), 0);
+  const rows = SPLITS.map((split) => `${counts[split].inputs} ${split}`).join(", ");
+  const cut = sum((one) => one.truncatedPosts), windowed = sum((one) => one.windowedPosts);
+  const lost = sum((one) => one.spans.truncated);
+  const most = Math.max(...all.map((one) => one.mostWindows));
+  return [
+    `${input_format} of at most ${max_length} tokens: ${rows}`,
+    ...(cut > 0 ? [`${cut} posts are cut off and lose ${sum((one) => one.truncatedTokens)} tokens`] : []),
+    ...(windowed > 0 ? [`${windowed} posts are read in windows, at most ${most}`] : []),
+    ...(lost > 0 ? [`${lost} evidence spans are whole in no input`] : []),
+  ].join("; ");
 }

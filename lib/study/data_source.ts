@@ -1,8 +1,10 @@
-/** From configuration to encoded splits: the dataset is loaded, split, tokenised and cut to length. */
+/** From configuration to encoded splits: the dataset is loaded, split, tokenised and brought into input rows. */
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
+import { criterionTexts } from "../data/criterion_texts.ts";
 import { type Dataset, type Example, loadDataset } from "../data/dataset.ts";
-import { type EncodedExample, encodeExamples, type EncodingCounts } from "../data/encoding.ts";
+import { type EncodedInput, encodeExamples, type EncodingCounts } from "../data/encoding.ts";
+import type { EncodingOptions } from "../data/input_frame.ts";
 import { splitExamples } from "../data/splits.ts";
 import { writeSyntheticDataset } from "../data/synthetic.ts";
 import { randomStream } from "../support/rng.ts";
@@ -59,17 +61,42 @@ export async function openDataset(config: Config): Promise<SplitDataset> {
   return { id, dataset, splits: parts, splitHash: hash };
 }
 
+/**
+ * How the configuration encodes posts.
+ *
+ * @param criteria The labels that it predicts, as the dataset has them
+ * @throws an input error when data.criterion_texts has a text for another label
+ */
+export function encodingOptions({ data }: Config, criteria: readonly string[]): EncodingOptions {
+  return {
+    format: data.input_format,
+    maxLength: data.max_length,
+    docStride: data.doc_stride,
+    aggregation: data.window_aggregation,
+    criteria: criterionTexts(criteria, data.criterion_texts),
+  };
+}
+
+/** What a vocabulary is built from: the training posts, in `binary_pairs` each with all that is put before it. */
+export function* trainingTexts(config: Config, { dataset, splits }: SplitDataset): Generator<string> {
+  const { format, criteria } = encodingOptions(config, dataset.criteria);
+  for (const { text } of splits.train) {
+    yield text;
+    if (format === "binary_pairs") yield* criteria.map((criterion) => criterion.text);
+  }
+}
+
 /** The splits as the model takes them. */
 export interface EncodedSplits {
-  readonly splits: Record<Split, EncodedExample[]>;
+  readonly splits: Record<Split, EncodedInput[]>;
   readonly counts: Record<Split, EncodingCounts>;
 }
 
-/** Tokenises all splits. */
-export function encodeSplits(data: SplitDataset, tokenizer: Tokenizer, maxLength: number): EncodedSplits {
-  const encoded = SPLITS.map((split) => [split, encodeExamples(data.splits[split], tokenizer, maxLength)] as const);
+/** Tokenises all splits. @throws an input error when posts have no room beside what stands before them */
+export function encodeSplits(data: SplitDataset, tokenizer: Tokenizer, options: EncodingOptions): EncodedSplits {
+  const encoded = SPLITS.map((split) => [split, encodeExamples(data.splits[split], tokenizer, options)] as const);
   return {
-    splits: Object.fromEntries(encoded.map(([split, one]) => [split, one.encoded])) as EncodedSplits["splits"],
+    splits: Object.fromEntries(encoded.map(([split, one]) => [split, one.inputs])) as EncodedSplits["splits"],
     counts: Object.fromEntries(encoded.map(([split, one]) => [split, one.counts])) as EncodedSplits["counts"],
   };
 }

@@ -1,6 +1,5 @@
 /** From configuration to a model: architecture, tokenizer, and where the first values of its parameters come from. */
 import type { Config } from "../config/schema.ts";
-import type { Example } from "../data/dataset.ts";
 import type { DualAgentConfig } from "../model/dual_agent.ts";
 import { catalogModel } from "../model/catalog.ts";
 import { checkEncoder, type EncoderConfig, encoderParameters } from "../model/encoder.ts";
@@ -35,17 +34,18 @@ export interface ModelSource {
 const INITIALIZER_RANGE = 0.02;
 
 /** What names a model: configurations with one key have one model. */
-export function modelKey({ model: { id, revision, encoder } }: Config): string {
-  return JSON.stringify([id, revision, encoder]);
+export function modelKey({ model: { id, revision, encoder }, data }: Config): string {
+  // A random model has its vocabulary from the texts that it reads, which the format decides.
+  return JSON.stringify([id, revision, encoder, id === "random" ? data.input_format : null]);
 }
 
 /**
- * Finds the model that the configuration names; a random one gets a vocabulary built from the training split.
+ * Finds the model that the configuration names; a random one gets a vocabulary built from `texts`.
  *
  * @throws an input error when it does not exist, is of another family, or its files do not go together
  */
-export async function openModel(config: Config, train: readonly Example[]): Promise<ModelSource> {
-  const source = config.model.id === "random" ? randomModel(config, train) : await pretrainedModel(config);
+export async function openModel(config: Config, texts: Iterable<string>): Promise<ModelSource> {
+  const source = config.model.id === "random" ? randomModel(config, texts) : await pretrainedModel(config);
   checkEncoder(source.encoder, source.id);
   checkWeights(source);
   return source;
@@ -62,7 +62,7 @@ export function checkLength(config: Config, { id, encoder }: ModelSource): void 
   }
 }
 
-function randomModel(config: Config, train: readonly Example[]): ModelSource {
+function randomModel(config: Config, texts: Iterable<string>): ModelSource {
   const architecture = config.model.encoder;
   if (!architecture) {
     throw inputError(
@@ -70,7 +70,7 @@ function randomModel(config: Config, train: readonly Example[]): ModelSource {
       "Set model.encoder, or choose a model by model.id",
     );
   }
-  const vocabulary = buildWordPieceVocabulary(train.map(({ text }) => text), architecture.vocab_size);
+  const vocabulary = buildWordPieceVocabulary(texts, architecture.vocab_size);
   const tokenizer = wordPieceTokenizer(vocabulary, { lowercase: true });
   const { hidden_act, ...sizes } = architecture;
   const encoder: EncoderConfig = {
@@ -109,7 +109,7 @@ async function pretrainedModel(config: Config): Promise<ModelSource> {
   return { id, revision: found.revision, encoder, tokenizer, folder: found.folder };
 }
 
-/** The two agents as a trial configures them on a model. */
+/** The two agents as a trial configures them on a model: for all criteria at once, or for the one that an input names. */
 export function agentConfig(config: Config, source: ModelSource, criteria: number): DualAgentConfig {
   const { hidden_dropout, attention_dropout, criteria_pooling, criteria_dropout, evidence_dropout } = config.model;
   const { encoder } = source;
@@ -119,7 +119,7 @@ export function agentConfig(config: Config, source: ModelSource, criteria: numbe
       hidden_dropout_prob: hidden_dropout ?? encoder.hidden_dropout_prob,
       attention_probs_dropout_prob: attention_dropout ?? encoder.attention_probs_dropout_prob,
     },
-    criteria,
+    criteria: config.data.input_format === "binary_pairs" ? 1 : criteria,
     pooling: criteria_pooling,
     criteriaDropout: criteria_dropout,
     evidenceDropout: evidence_dropout,

@@ -29,21 +29,28 @@ function memoryLimit(config: Config, gpu: Gpu): Preflight["limit"] {
 }
 
 /** The largest batch of those below the configured one that fits, or what else would. */
-function remedy(gpu: Gpu, options: EngineOptions, { bytes: limit, source }: NonNullable<Preflight["limit"]>): string {
+function remedy(
+  gpu: Gpu,
+  options: EngineOptions,
+  { bytes: limit, source }: NonNullable<Preflight["limit"]>,
+  shortestLength: number,
+): string {
   const accumulate = "raise training.accumulation_steps to keep the effective batch";
   for (let batchSize = options.batchSize >> 1; batchSize >= 1; batchSize >>= 1) {
     const { total } = planEngine(gpu, { ...options, batchSize }).memory;
     if (total <= limit) return `Set training.batch_size=${batchSize} (${formatBytes(total)}); ${accumulate}`;
   }
-  for (const length of options.lengths.toReversed().slice(1)) {
+  const possible = options.lengths.filter((length) => length >= shortestLength);
+  for (const length of possible.toReversed().slice(1)) {
     const lengths = options.lengths.filter((one) => one <= length);
     const { total } = planEngine(gpu, { ...options, batchSize: 1, lengths }).memory;
     if (total <= limit) {
       return `Set training.batch_size=1 and data.max_length=${length} (${formatBytes(total)}); ${accumulate}`;
     }
   }
-  const shortest = Math.min(...options.lengths);
-  const { total } = planEngine(gpu, { ...options, batchSize: 1, lengths: [shortest] }).memory;
+  const shortest = Math.min(...possible);
+  const lengths = options.lengths.filter((one) => one <= shortest);
+  const { total } = planEngine(gpu, { ...options, batchSize: 1, lengths }).memory;
   const more = source === LIMIT_KEY ? `Raise ${LIMIT_KEY}` : "Use a machine with more memory";
   return `${more}, or choose a smaller model: even training.batch_size=1 and data.max_length=${shortest} take ` +
     formatBytes(total);
@@ -52,10 +59,16 @@ function remedy(gpu: Gpu, options: EngineOptions, { bytes: limit, source }: NonN
 /**
  * Plans a trial's memory and storage.
  *
+ * @param shortestLength The least data.max_length that may be suggested; at most the largest of the options' lengths
  * @throws an input error when the model cannot fit, with the numbers and what would; a storage error when the
  * checkpoints cannot
  */
-export async function preflight(config: Config, gpu: Gpu, options: EngineOptions): Promise<Preflight> {
+export async function preflight(
+  config: Config,
+  gpu: Gpu,
+  options: EngineOptions,
+  shortestLength: number,
+): Promise<Preflight> {
   let plan: EnginePlan;
   try {
     plan = planEngine(gpu, options);
@@ -73,7 +86,7 @@ export async function preflight(config: Config, gpu: Gpu, options: EngineOptions
     throw inputError(
       `The model needs ${formatBytes(memory.total)} of GPU memory but ${limit.source} allows ` +
         `${formatBytes(limit.bytes)} (${describeMemory(memory)})`,
-      remedy(gpu, options, limit),
+      remedy(gpu, options, limit, shortestLength),
     );
   }
   const elements = plan.parameters.specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);

@@ -13,7 +13,7 @@ import type { TrainingProgress } from "../train/trainer.ts";
 import { concludeStudy, type StudyResult } from "./conclude.ts";
 import { contextPreflight, describeContext, openContext } from "./context.ts";
 import { latestUnfinished, reopen, studyAttributes, withStudies } from "./stored.ts";
-import { dataReference, runTrial, type StudyContext } from "./trial.ts";
+import { dataReference, encodedSplits, runTrial, type StudyContext } from "./trial.ts";
 
 /** What a command shows of a study. */
 export interface StudyHooks {
@@ -35,7 +35,8 @@ export async function dryRun(config: Config, signal: AbortSignal, hooks: StudyHo
   const found = await contextPreflight(context);
   hooks.say(describeContext(context, found));
   const { memory, storage } = found;
-  return { mode: "dry-run", adapter: context.gpu.name, memory, storage, data: dataReference(context) };
+  const inputs = encodedSplits(context).counts;
+  return { mode: "dry-run", adapter: context.gpu.name, memory, storage, data: dataReference(context), inputs };
 }
 
 /** Starts a study and runs it to its end. */

@@ -20,7 +20,8 @@ import type { EvaluateOptions } from "../train/evaluator.ts";
 import { type ModelFiles, type Signature, WEIGHTS_FILE } from "../train/state.ts";
 import { fit, type TrainingProgress } from "../train/trainer.ts";
 import { encoderConfigJson } from "../weights/encoder_config.ts";
-import { type EncodedSplits, encodeSplits, type SplitDataset } from "./data_source.ts";
+import { type EncodedSplits, encodeSplits, encodingOptions, type SplitDataset, trainingTexts } from "./data_source.ts";
+import { inputRecord, shortestLength } from "./inputs.ts";
 import {
   agentConfig,
   checkLength,
@@ -43,8 +44,8 @@ export interface StudyContext {
   readonly cache: {
     /** Models by `modelKey`. */
     readonly models: Map<string, ModelSource>;
-    /** Encoded splits by tokenizer and `data.max_length`. */
-    readonly encoded: Map<Tokenizer, Map<number, EncodedSplits>>;
+    /** Encoded splits by tokenizer and what `encodedSplits` depends on in the configuration. */
+    readonly encoded: Map<Tokenizer, Map<string, EncodedSplits>>;
   };
 }
 
@@ -62,20 +63,20 @@ export interface TrialEvents {
 export async function trialContext(study: StudyContext, params: Params): Promise<StudyContext> {
   const config = withParams(study.config, params);
   const key = modelKey(config);
-  const model = study.cache.models.get(key) ?? await openModel(config, study.data.splits.train);
+  const model = study.cache.models.get(key) ?? await openModel(config, trainingTexts(config, study.data));
   study.cache.models.set(key, model);
   checkLength(config, model);
   return { ...study, config, model };
 }
 
-/** The splits at the configuration's length, tokenised once per study. */
+/** The splits as the configuration encodes them, tokenised once per study. */
 export function encodedSplits({ config, data, model, cache }: StudyContext): EncodedSplits {
   const { tokenizer } = model;
-  const byLength = cache.encoded.get(tokenizer) ?? new Map<number, EncodedSplits>();
-  cache.encoded.set(tokenizer, byLength);
-  const { max_length } = config.data;
-  const encoded = byLength.get(max_length) ?? encodeSplits(data, tokenizer, max_length);
-  byLength.set(max_length, encoded);
+  const known = cache.encoded.get(tokenizer) ?? new Map<string, EncodedSplits>();
+  cache.encoded.set(tokenizer, known);
+  const key = JSON.stringify(inputRecord(config, data));
+  const encoded = known.get(key) ?? encodeSplits(data, tokenizer, encodingOptions(config, data.dataset.criteria));
+  known.set(key, encoded);
   return encoded;
 }
 
@@ -104,6 +105,7 @@ export function evaluateOptions(context: StudyContext): EvaluateOptions {
     criteria: context.data.dataset.criteria,
     maxLength: config.data.max_length,
     padId: context.model.tokenizer.padId,
+    windowAggregation: config.data.window_aggregation,
     maxSpanTokens: config.model.max_span_tokens,
     lambdaClass: config.training.lambda_class,
     lambdaSpan: config.training.lambda_span,
@@ -125,8 +127,7 @@ export function signatureOf(context: StudyContext): Signature {
     outputs: criteria,
     batch_size: config.training.batch_size,
     accumulation_steps: config.training.accumulation_steps,
-    input_format: config.data.input_format,
-    max_length: config.data.max_length,
+    ...inputRecord(config, context.data),
     dataset: context.data.dataset.hash,
     split: context.data.splitHash,
   };
@@ -147,8 +148,7 @@ function modelFiles(context: StudyContext): ModelFiles {
         criteria_head_type: config.model.criteria_head_type,
         criteria_pooling: config.model.criteria_pooling,
         evidence_head_type: config.model.evidence_head_type,
-        input_format: config.data.input_format,
-        max_length: config.data.max_length,
+        ...inputRecord(config, context.data),
         max_span_tokens: config.model.max_span_tokens,
       },
     },
@@ -211,7 +211,7 @@ export async function runTrial(
   await cleanPartials(checkpoints);
 
   const { splits } = encodedSplits(context);
-  const { plan, memory } = await preflight(config, context.gpu, engineOptions(context));
+  const { plan, memory } = await preflight(config, context.gpu, engineOptions(context), shortestLength(context));
   log.info("trial started", {
     resume: trial.resume,
     params: trial.params,

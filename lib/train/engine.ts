@@ -49,9 +49,9 @@ export interface StepMetrics {
 /** What evaluation returns of one batch. */
 export interface BatchPrediction {
   readonly batch: Batch;
-  /** [B, K] */
+  /** [B, K'], K' being the outputs of the model: one per criterion, or one for the criterion that the input names. */
   readonly probabilities: Float32Array;
-  /** [B, T, 2K]: start and end logit of each criterion in turn. */
+  /** [B, T, 2K']: start and end logit of each output in turn. */
   readonly evidenceLogits: Float32Array;
   /** Hidden states [B, T, C] after the embeddings and each layer, when the plan keeps them. */
   readonly states: readonly Float32Array[];

@@ -1,7 +1,8 @@
-/** Evaluation of one split: batches through the engine, spans decoded, metrics of both agents. */
+/** Evaluation of one split: batches through the engine, spans decoded, windows made posts, metrics of both agents. */
 import { type Batch, lengthBuckets, materialise, planBatches } from "../data/batches.ts";
-import type { CharacterSpan } from "../data/dataset.ts";
-import type { EncodedExample } from "../data/encoding.ts";
+import type { EncodedInput } from "../data/encoding.ts";
+import type { EncodingOptions } from "../data/input_frame.ts";
+import { aggregateWindows, type InputPrediction } from "./aggregation.ts";
 import type { BatchPrediction, Engine } from "./engine.ts";
 import {
   type CriteriaMetrics,
@@ -18,6 +19,8 @@ export interface EvaluateOptions {
   readonly criteria: readonly string[];
   readonly maxLength: number;
   readonly padId: number;
+  /** How a post's probabilities come from those of its windows. */
+  readonly windowAggregation: EncodingOptions["aggregation"];
   /** Longest evidence span in tokens. */
   readonly maxSpanTokens: number;
   readonly lambdaClass: number;
@@ -34,55 +37,57 @@ export interface SplitEvaluation {
 
 /** The batches of an evaluation, in order; filler rows complete the last of each length. */
 export function evaluationBatches(
-  encoded: readonly EncodedExample[],
+  inputs: readonly EncodedInput[],
   batchSize: number,
   { maxLength, padId }: Pick<EvaluateOptions, "maxLength" | "padId">,
 ): Batch[] {
-  const plan = planBatches(encoded, { batchSize, buckets: lengthBuckets(maxLength) });
-  return plan.map((planned) => materialise(planned, encoded, padId));
+  const plan = planBatches(inputs, { batchSize, buckets: lengthBuckets(maxLength) });
+  return plan.map((planned) => materialise(planned, inputs, padId));
 }
 
-/** Decodes spans and scores predictions, whichever engine made them. */
+/** Decodes spans and scores posts, whichever engine made the predictions. */
 export function scorePredictions(
-  encoded: readonly EncodedExample[],
+  inputs: readonly EncodedInput[],
   predictions: readonly Pick<BatchPrediction, "batch" | "probabilities" | "evidenceLogits">[],
-  { criteria, maxSpanTokens }: Pick<EvaluateOptions, "criteria" | "maxSpanTokens">,
+  { criteria, maxSpanTokens, windowAggregation }: Pick<
+    EvaluateOptions,
+    "criteria" | "maxSpanTokens" | "windowAggregation"
+  >,
 ): Pick<SplitEvaluation, "criteria" | "evidence"> {
-  const K = criteria.length;
-  const probabilities = new Float32Array(encoded.length * K);
-  const spans: (CharacterSpan | null)[] = new Array(encoded.length * K).fill(null);
-  for (const { batch, probabilities: batchProbabilities, evidenceLogits } of predictions) {
-    batch.examples.forEach((example, row) => {
-      if (example < 0) return;
-      probabilities.set(batchProbabilities.subarray(row * K, (row + 1) * K), example * K);
-      const { offsets } = encoded[example]!;
+  const perInput: InputPrediction[] = new Array(inputs.length);
+  for (const { batch, probabilities, evidenceLogits } of predictions) {
+    const outputs = batch.labels.length / batch.size;
+    batch.inputs.forEach((input, row) => {
+      if (input < 0) return;
+      const { ids, firstToken, offsets } = inputs[input]!;
       const column = (index: number) =>
-        Float32Array.from(
-          { length: offsets.length / 2 },
-          (_, token) => evidenceLogits[(row * batch.length + token) * 2 * K + index]!,
-        );
-      for (let k = 0; k < K; k++) {
-        const logits = { start: column(2 * k), end: column(2 * k + 1), offsets };
-        spans[example * K + k] = decodeSpan(logits, { maxTokens: maxSpanTokens }).span;
-      }
+        Float32Array.from(ids, (_, token) => evidenceLogits[(row * batch.length + token) * 2 * outputs + index]!);
+      perInput[input] = {
+        probabilities: probabilities.subarray(row * outputs, (row + 1) * outputs),
+        spans: Array.from({ length: outputs }, (_, output) => {
+          const logits = { start: column(2 * output), end: column(2 * output + 1), firstToken, offsets };
+          return decodeSpan(logits, { maxTokens: maxSpanTokens });
+        }),
+      };
     });
   }
-  const labels = Uint8Array.from(encoded.flatMap((example) => [...example.labels]));
+  const posts = aggregateWindows(inputs, perInput, { criteria: criteria.length, aggregation: windowAggregation });
+  const labels = Uint8Array.from(posts.examples.flatMap((example) => [...example.labels]));
   return {
-    criteria: criteriaMetrics({ criteria, probabilities, labels }),
-    evidence: evidenceMetrics(evidencePairs(encoded.map(({ example }) => example), spans)),
+    criteria: criteriaMetrics({ criteria, probabilities: posts.probabilities, labels }),
+    evidence: evidenceMetrics(evidencePairs(posts.examples, posts.spans)),
   };
 }
 
-/** Evaluates encoded examples with the engine's present parameters. */
+/** Evaluates encoded posts with the engine's present parameters. */
 export async function evaluateSplit(
   engine: Engine,
-  encoded: readonly EncodedExample[],
+  inputs: readonly EncodedInput[],
   options: EvaluateOptions,
 ): Promise<SplitEvaluation> {
-  const batches = evaluationBatches(encoded, engine.plan.options.batchSize, options);
+  const batches = evaluationBatches(inputs, engine.plan.options.batchSize, options);
   const { predictions, criteriaLoss, spanLoss } = await engine.evaluate(batches, options);
-  const { criteria, evidence } = scorePredictions(encoded, predictions, options);
+  const { criteria, evidence } = scorePredictions(inputs, predictions, options);
   return {
     metrics: { ...flatMetrics(criteria, evidence), validation_loss: criteriaLoss + spanLoss },
     criteria,

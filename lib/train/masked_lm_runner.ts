@@ -49,7 +49,7 @@ function batchOf(texts: readonly TokenQuery[], length: number, padId: number): B
     spanStart: new Uint32Array(ROWS),
     spanEnd: new Uint32Array(ROWS),
     spanWeight: new Float32Array(ROWS),
-    examples: Array.from({ length: ROWS }, (_, row) => row < texts.length ? row : -1),
+    inputs: Array.from({ length: ROWS }, (_, row) => row < texts.length ? row : -1),
   };
   texts.forEach(({ ids }, row) => {
     batch.ids.set(ids, row * length);

@@ -4,13 +4,15 @@
  */
 import type { CharacterSpan } from "../data/dataset.ts";
 
-/** Logits of one (post, criterion) over its T real tokens: [CLS], the post, [SEP]. */
+/** Logits of one input and criterion over its tokens: [CLS], what stands before the post, its P tokens, [SEP]. */
 export interface SpanLogits {
-  /** [≥ T]; what lies behind T (padding) is not read. */
+  /** [≥ firstToken + P]; of what surrounds the post, [CLS] alone is read. */
   start: ArrayLike<number>;
-  /** [≥ T] */
+  /** [≥ firstToken + P] */
   end: ArrayLike<number>;
-  /** [2T] UTF-16 range of each token in the post. */
+  /** Where the post begins. */
+  firstToken: number;
+  /** [2P] UTF-16 range of each of its tokens. */
   offsets: ArrayLike<number>;
 }
 
@@ -18,7 +20,7 @@ export interface SpanLogits {
 export interface DecodedSpan {
   /** Characters of the post, or null: no evidence. */
   span: CharacterSpan | null;
-  /** start + end logit of the best span; -Infinity for a post without tokens. */
+  /** start + end logit of the best span; -Infinity for an input without tokens of the post. */
   score: number;
   /** start + end logit of [CLS]. */
   nullScore: number;
@@ -32,20 +34,21 @@ export interface DecodingOptions {
   nullThreshold?: number;
 }
 
-/** Decodes one row. Of equal scores the earlier start wins, then the shorter span; null wins over an equal span. */
+/** Decodes one input. Of equal scores the earlier start wins, then the shorter span; null wins over an equal span. */
 export function decodeSpan(
-  { start, end, offsets }: SpanLogits,
+  { start, end, firstToken, offsets }: SpanLogits,
   { maxTokens, nullThreshold = 0 }: DecodingOptions,
 ): DecodedSpan {
-  const lastToken = offsets.length / 2 - 2; // before [SEP]
+  const lastToken = firstToken + offsets.length / 2 - 1;
   const nullScore = start[0]! + end[0]!;
   let score = -Infinity, first = 0, last = 0;
-  for (let from = 1; from <= lastToken; from++) {
+  for (let from = firstToken; from <= lastToken; from++) {
     for (let to = from; to <= Math.min(lastToken, from + maxTokens - 1); to++) {
       const candidate = start[from]! + end[to]!;
       if (candidate > score) [score, first, last] = [candidate, from, to];
     }
   }
-  const span = score - nullScore > nullThreshold ? { start: offsets[2 * first]!, end: offsets[2 * last + 1]! } : null;
+  const character = (token: number, boundary: 0 | 1) => offsets[2 * (token - firstToken) + boundary]!;
+  const span = score - nullScore > nullThreshold ? { start: character(first, 0), end: character(last, 1) } : null;
   return { span, score, nullScore };
 }

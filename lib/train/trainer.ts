@@ -3,7 +3,7 @@
  * search nor reports; whoever calls it decides what to do with the epochs' metrics.
  */
 import { lengthBuckets, materialise, planBatches, type PlannedBatch } from "../data/batches.ts";
-import type { EncodedExample } from "../data/encoding.ts";
+import type { EncodedInput } from "../data/encoding.ts";
 import { type Checkpoint, latestValid, publishCheckpoint } from "../storage/checkpoint.ts";
 import { applyRetention, type RetentionPolicy } from "../storage/retention.ts";
 import { WinnowError } from "../support/errors.ts";
@@ -46,8 +46,8 @@ export interface TrainingProgress {
 /** A run. */
 export interface FitOptions {
   readonly engine: Engine;
-  readonly train: readonly EncodedExample[];
-  readonly validation: readonly EncodedExample[];
+  readonly train: readonly EncodedInput[];
+  readonly validation: readonly EncodedInput[];
   readonly training: TrainingOptions;
   readonly evaluation: EvaluateOptions;
   readonly seed: number;
@@ -128,7 +128,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   const buckets = lengthBuckets(evaluation.maxLength);
   const epochGroups = (epoch: number) =>
     stepGroups(planBatches(train, { batchSize, buckets, shuffle: { seed, epoch } }), training.accumulation_steps);
-  // Every epoch has the same number of batches: shuffling moves examples within their length bucket.
+  // Every epoch has the same number of batches: shuffling moves inputs within their length bucket.
   const stepsPerEpoch = epochGroups(0).length;
   const totalSteps = Math.min(training.max_steps ?? Infinity, training.epochs * stepsPerEpoch);
   const schedule = {

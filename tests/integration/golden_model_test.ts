@@ -47,7 +47,7 @@ function goldenBatch(golden: Map<string, GoldenTensor>): Batch {
     spanStart: words("spanStart"),
     spanEnd: words("spanEnd"),
     spanWeight: get("spanWeight").data,
-    examples: Array.from({ length: size }, (_, i) => i),
+    inputs: Array.from({ length: size }, (_, i) => i),
   };
 }
 

@@ -69,7 +69,7 @@ function batchOf(
     spanStart: new Uint32Array(size * criteria),
     spanEnd: new Uint32Array(size * criteria),
     spanWeight: new Float32Array(size * criteria),
-    examples: Array.from({ length: size }, (_, row) => row < encodings.length ? row : -1),
+    inputs: Array.from({ length: size }, (_, row) => row < encodings.length ? row : -1),
   };
 }
 

@@ -70,7 +70,7 @@ Deno.test({
       spanStart: new Uint32Array(size),
       spanEnd: new Uint32Array(size),
       spanWeight: new Float32Array(size),
-      examples: posts.map((_, i) => i),
+      inputs: posts.map((_, i) => i),
     };
     const { predictions } = await engine.evaluate([batch], { lambdaClass: 1, lambdaSpan: 1 });
     const hidden = predictions[0]!.states.at(-1)!;

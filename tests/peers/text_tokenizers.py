@@ -3,6 +3,7 @@
 encode: {"tokenizer": path of tokenizer.json, "texts": [...]} -> [[ids, [[start, end], ...]], ...]
         offsets count code points; added tokens come from the file, special tokens are not put around the text
 load:   {"folder": path, "texts": [...]} -> the same, by transformers' AutoTokenizer
+windows: {"folder": path, "inputs": [[criterion or null, post, max_length, stride or null], ...]} -> per input its rows as AutoTokenizer frames, cuts and types them: [[ids, types, [[start, end], ...]], ...], without padding; offsets of special tokens and of the criterion are [0, 0]
 unicode: {"ranges": [[first, last], ...]} -> for each code point but "|" and surrogates the normal form by each switch of BertNormalizer, and how the pre-tokenizer sees it
 """
 
@@ -29,6 +30,34 @@ def load(folder, texts):
     return encodings(AutoTokenizer.from_pretrained(folder).backend_tokenizer, texts)
 
 
+def windows(folder, inputs):
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    answers = []
+    for criterion, post, max_length, stride in inputs:
+        # Lists of one: alone, an empty post would be taken for no second text.
+        texts = [[post]] if criterion is None else [[criterion], [post]]
+        found = tokenizer(
+            *texts,
+            truncation="only_first" if criterion is None else "only_second",
+            max_length=max_length,
+            stride=stride or 0,
+            return_overflowing_tokens=stride is not None,
+            return_offsets_mapping=True,
+            return_token_type_ids=True,
+        )
+        rows = []
+        for row, (ids, types, offsets) in enumerate(
+            zip(found["input_ids"], found["token_type_ids"], found["offset_mapping"])
+        ):
+            sequences = found.sequence_ids(row)
+            own = [pair if sequence == len(texts) - 1 else [0, 0] for pair, sequence in zip(offsets, sequences)]
+            rows.append([ids, types, own])
+        answers.append(rows)
+    return answers
+
+
 def unicode(ranges):
     from tokenizers.normalizers import BertNormalizer
     from tokenizers.pre_tokenizers import BertPreTokenizer
@@ -52,5 +81,5 @@ def unicode(ranges):
 
 
 request = json.load(sys.stdin)
-command = {"encode": encode, "load": load, "unicode": unicode}[sys.argv[1]]
+command = {"encode": encode, "load": load, "windows": windows, "unicode": unicode}[sys.argv[1]]
 json.dump(command(**request), sys.stdout)

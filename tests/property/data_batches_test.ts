@@ -1,62 +1,30 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { lengthBuckets, materialise, planBatches } from "../../lib/data/batches.ts";
-import { encodeExample } from "../../lib/data/encoding.ts";
-import type { EvidenceSpan, Example } from "../../lib/data/dataset.ts";
+import { encodeExamples } from "../../lib/data/encoding.ts";
+import type { Example } from "../../lib/data/dataset.ts";
 import { splitExamples } from "../../lib/data/splits.ts";
 import { wordTokenizer } from "../fixtures/word_tokenizer.ts";
+import { examples } from "../support/random_examples.ts";
 
-const words = fc.array(fc.constantFrom("sad", "😭", "I", "don't", "été", "...", "\n"), { minLength: 1, maxLength: 80 });
-
-/** Examples of random words with one criterion, whose evidence is a random stretch of the text or missing. */
-const examples = fc.array(fc.record({ words, label: fc.nat(1), from: fc.nat(), count: fc.nat() }), {
-  minLength: 1,
-  maxLength: 40,
-}).map((rows) =>
-  rows.map(({ words, label, from, count }, row): Example => {
-    const text = "go " + words.join(" ");
-    const start = from % text.length, end = Math.min(text.length, start + 1 + count % text.length);
-    const span: EvidenceSpan | null = label ? { status: "exact", start, end } : null;
-    const allEvidence = [span ? [span] : []];
-    return { postId: `p${row}`, text, labels: Uint8Array.of(label), evidence: [span], allEvidence };
-  })
-);
-
-Deno.test("encoding: a kept span covers its evidence with no token to spare", () => {
-  fc.assert(fc.property(examples, fc.integer({ min: 3, max: 90 }), (all, maxLength) => {
-    for (const example of all) {
-      const { ids, offsets, spans } = encodeExample(example, wordTokenizer(), maxLength);
-      assert.ok(ids.length <= maxLength && ids[0] === 1 && ids.at(-1) === 2);
-      const { start, end, reason } = spans[0]!, evidence = example.evidence[0];
-      if (reason !== "evidence") {
-        assert.deepEqual([start, end], [0, 0]);
-        continue;
-      }
-      assert.ok(1 <= start && start <= end && end < ids.length - 1);
-      const outside = example.text.slice(evidence!.start, offsets[2 * start]).trim() +
-        example.text.slice(offsets[2 * end + 1], Math.max(evidence!.end, offsets[2 * end + 1]!)).trim();
-      assert.equal(outside, "");
-      assert.ok(offsets[2 * start + 1]! > evidence!.start && offsets[2 * end]! < evidence!.end);
-    }
-  }));
-});
-
-Deno.test("batches: every example once, in the smallest bucket that holds it, in the same order for the same epoch", () => {
+Deno.test("batches: every input once, in the smallest bucket that holds it, in the same order for the same epoch", () => {
   const numbers = fc.record({ batchSize: fc.integer({ min: 1, max: 9 }), seed: fc.nat(), epoch: fc.nat(30) });
   fc.assert(fc.property(examples, numbers, (all, { batchSize, seed, epoch }) => {
-    const encoded = all.map((example) => encodeExample(example, wordTokenizer(), 64));
+    const criteria = [{ name: "SAD", text: "sad" }];
+    const encoding = { format: "multi_label", maxLength: 64, docStride: null, aggregation: "max", criteria } as const;
+    const { inputs } = encodeExamples(all, wordTokenizer(), encoding);
     const options = { batchSize, buckets: lengthBuckets(64), shuffle: { seed, epoch } };
-    const plan = planBatches(encoded, options);
-    assert.deepEqual(planBatches(encoded, options), plan);
+    const plan = planBatches(inputs, options);
+    assert.deepEqual(planBatches(inputs, options), plan);
     const used = plan.flatMap(({ indices }) => indices.filter((index) => index >= 0));
-    assert.deepEqual(used.toSorted((a, b) => a - b), encoded.map((_, index) => index));
+    assert.deepEqual(used.toSorted((a, b) => a - b), inputs.map((_, index) => index));
     for (const planned of plan) {
       assert.equal(planned.indices.length, batchSize);
       assert.ok(planned.indices[0]! >= 0, "a batch of nothing but filler");
-      const batch = materialise(planned, encoded, 0);
+      const batch = materialise(planned, inputs, 0);
       planned.indices.forEach((index, row) => {
         const tokens = batch.mask.subarray(row * batch.length, (row + 1) * batch.length).reduce((a, b) => a + b, 0);
-        assert.equal(tokens, index < 0 ? 0 : encoded[index]!.ids.length);
+        assert.equal(tokens, index < 0 ? 0 : inputs[index]!.ids.length);
         assert.equal(batch.sampleWeight[row], index < 0 ? 0 : 1);
         if (index >= 0) assert.equal(options.buckets.find((length) => length >= tokens), batch.length);
       });

@@ -33,7 +33,7 @@ export function embeddingInputs(
     spanStart: new Uint32Array(size),
     spanEnd: new Uint32Array(size),
     spanWeight: new Float32Array(size),
-    examples: [],
+    inputs: [],
   }, { model_type: "bert", pad_token_id: padId, type_vocab_size: 2 });
   const places = batchTensors(createGraph({} as Target, false), { size, length, criteria: 1 });
   const leaf = ({ shape, slot }: Tensor): Leaf =>

@@ -87,7 +87,7 @@ export function randomBatch(
     spanStart: new Uint32Array(pairs),
     spanEnd: new Uint32Array(pairs),
     spanWeight: new Float32Array(pairs),
-    examples: Array.from({ length: rows }, (_, row) => row < rows - filler ? row : -1),
+    inputs: Array.from({ length: rows }, (_, row) => row < rows - filler ? row : -1),
   };
   for (let row = 0; row < rows - filler; row++) {
     const tokens = row === 0 ? length : 3 + random.integer(length - 3);
@@ -123,7 +123,7 @@ export function rowsOf(batch: Batch, from: number, to: number): Batch {
     spanStart: cut(batch.spanStart, criteria),
     spanEnd: cut(batch.spanEnd, criteria),
     spanWeight: cut(batch.spanWeight, criteria),
-    examples: batch.examples.slice(from, to),
+    inputs: batch.inputs.slice(from, to),
   };
 }
 

@@ -1,17 +1,21 @@
 import assert from "node:assert/strict";
 import { lengthBuckets, materialise, planBatches } from "../../lib/data/batches.ts";
-import type { EncodedExample, TokenSpan } from "../../lib/data/encoding.ts";
+import type { EncodedInput, TokenSpan } from "../../lib/data/encoding.ts";
 
 const NONE: TokenSpan = { start: 0, end: 0, kept: true, reason: "none" };
 
-function encodedOf(length: number, labels: number[], spans: TokenSpan[]): EncodedExample {
+function inputOf(length: number, labels: number[], spans: TokenSpan[], criterion: number | null = null): EncodedInput {
+  const firstToken = criterion === null ? 1 : 3;
   return {
     example: { postId: "p", text: "", labels: Uint8Array.from(labels), evidence: [], allEvidence: [] },
+    criterion,
+    window: 0,
+    windows: 1,
     ids: Uint32Array.from({ length }, (_, token) => 100 + token),
-    offsets: new Uint32Array(2 * length),
+    firstToken,
+    offsets: new Uint32Array(2 * (length - firstToken - 1)),
     labels: Uint8Array.from(labels),
     spans,
-    truncatedTokens: 0,
   };
 }
 
@@ -24,19 +28,19 @@ Deno.test("batches: length buckets end at the longest length", () => {
 });
 
 Deno.test("batches: rows, padding, filler and weights", () => {
-  const encoded = [
-    encodedOf(3, [1, 0], [{ start: 1, end: 1, kept: true, reason: "evidence" }, NONE]),
-    encodedOf(5, [0, 1], [NONE, NONE]),
-    encodedOf(4, [1, 1], [{ start: 0, end: 0, kept: false, reason: "truncated" }, {
+  const inputs = [
+    inputOf(3, [1, 0], [{ start: 1, end: 1, kept: true, reason: "evidence" }, NONE]),
+    inputOf(5, [0, 1], [NONE, NONE]),
+    inputOf(4, [1, 1], [{ start: 0, end: 0, kept: false, reason: "truncated" }, {
       start: 1,
       end: 2,
       kept: true,
       reason: "evidence",
     }]),
   ];
-  const plan = planBatches(encoded, { batchSize: 2, buckets: [4, 8] });
+  const plan = planBatches(inputs, { batchSize: 2, buckets: [4, 8] });
   assert.deepEqual(plan, [{ length: 4, indices: [0, 2] }, { length: 8, indices: [1, -1] }]);
-  assert.deepEqual(materialise(plan[0]!, encoded, 9), {
+  assert.deepEqual(materialise(plan[0]!, inputs, 9), {
     size: 2,
     length: 4,
     ids: new Uint32Array([100, 101, 102, 9, 100, 101, 102, 103]),
@@ -47,18 +51,26 @@ Deno.test("batches: rows, padding, filler and weights", () => {
     spanStart: new Uint32Array([1, 0, 0, 1]),
     spanEnd: new Uint32Array([1, 0, 0, 2]),
     spanWeight: new Float32Array([1, 1, 0, 1]),
-    examples: [0, 2],
+    inputs: [0, 2],
   });
-  const filled = materialise(plan[1]!, encoded, 9);
+  const filled = materialise(plan[1]!, inputs, 9);
   assert.deepEqual([...filled.ids.subarray(8)], Array(8).fill(9));
   assert.deepEqual([...filled.mask], [1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
   assert.deepEqual([...filled.sampleWeight], [1, 0]);
   assert.deepEqual([...filled.spanWeight], [1, 1, 0, 0]);
-  assert.deepEqual(filled.examples, [1, -1]);
+  assert.deepEqual(filled.inputs, [1, -1]);
 });
 
-Deno.test("batches: an example that no bucket holds and a bad batch size are refused", () => {
-  const encoded = [encodedOf(9, [0], [NONE])];
-  assert.throws(() => planBatches(encoded, { batchSize: 2, buckets: [4, 8] }), /at most 8 tokens but found one of 9/);
-  assert.throws(() => planBatches(encoded, { batchSize: 0, buckets: [16] }), /Expected batchSize/);
+Deno.test("batches: an input that no bucket holds and a bad batch size are refused", () => {
+  const inputs = [inputOf(9, [0], [NONE])];
+  assert.throws(() => planBatches(inputs, { batchSize: 2, buckets: [4, 8] }), /at most 8 tokens but found one of 9/);
+  assert.throws(() => planBatches(inputs, { batchSize: 0, buckets: [16] }), /Expected batchSize/);
+});
+
+Deno.test("batches: the token types of a pair are 0 up to the post and 1 from there to the end, padding 0", () => {
+  const inputs = [inputOf(6, [1], [NONE], 4), inputOf(5, [0], [NONE], 2)];
+  const [planned] = planBatches(inputs, { batchSize: 3, buckets: [8] });
+  const { types, labels } = materialise(planned!, inputs, 9);
+  assert.deepEqual([...types], [0, 0, 0, 1, 1, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+  assert.deepEqual([...labels], [1, 0, 0]);
 });
