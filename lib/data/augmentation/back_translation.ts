@@ -14,12 +14,21 @@ const MAX_RATIO = 3;
 /** Units by which any sentence may grow. */
 const SLACK = 20;
 
-/** The sentences of a stretch of text, without the white space between them; those without a letter left out. */
+/**
+ * The sentences of a stretch of text, without the white space between them. Those without a letter are left out, and
+ * those that touch a letter outside, with which the translation would make a new word.
+ */
 export function sentencesOf(text: string, { start, end }: CharacterSpan): CharacterSpan[] {
   const inside = text.slice(start, end);
   return [...inside.matchAll(/\S(?:[^\n]*?[^\s.!?…][.!?…]+["'”’)]*(?=\s)|[^\n]*)/gu)]
     .map((match) => ({ start: start + match.index, end: start + match.index + match[0].trimEnd().length }))
-    .filter((sentence) => /\p{L}/u.test(text.slice(sentence.start, sentence.end)));
+    .filter((sentence) => {
+      const own = text.slice(sentence.start, sentence.end);
+      const before = text.slice(Math.max(0, sentence.start - 3), sentence.start);
+      const after = text.slice(sentence.end, sentence.end + 3);
+      return /\p{L}/u.test(own) && own.isWellFormed() && !/[\p{L}\p{M}\p{N}]['’]?$/u.test(before) &&
+        !/^['’]?[\p{L}\p{M}\p{N}]/u.test(after);
+    });
 }
 
 /** Whether a translation can stand for its sentence. */

@@ -73,6 +73,7 @@ const DETACHMENTS: readonly [string, string, PartOfSpeech, Form][] = [
   ["ied", "y", "v", "past"],
   ["ed", "e", "v", "past"],
   ["ed", "", "v", "past"],
+  ["ying", "ie", "v", "gerund"],
   ["ing", "e", "v", "gerund"],
   ["ing", "", "v", "gerund"],
 ];

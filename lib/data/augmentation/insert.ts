@@ -24,6 +24,9 @@ const CANDIDATES = 64;
 /** How many of those that can stand are drawn from. */
 const CHOICE = 8;
 
+/** Letters in which forms of one word agree: "week" and "weeks". */
+const STEM = 4;
+
 /** A place between two words of a passage, as the model sees it. */
 interface Place {
   readonly passage: number;
@@ -45,7 +48,7 @@ function choosePlaces(
   const { text, words, random } = passage;
   const isPlace = (i: number) =>
     i > 0 && !words[i]!.negated && !words[i]!.fixed && !words[i - 1]!.fixed &&
-    isGap(text, words[i - 1]!.end, words[i]!.start) && (masked || !isStopWord(words[i]!.text));
+    isGap(text, words[i - 1]!.end, words[i]!.start) && (masked || hasNeighbours(words[i]!.text));
   const places: Place[] = [];
   for (const i of random.shuffle(words.map((_, word) => word).filter(isPlace))) {
     if (places.length >= count) break;
@@ -56,6 +59,11 @@ function choosePlaces(
     if (row) places.push({ passage: index, at: next.start, previous: previous.text, next: next.text, row });
   }
   return places;
+}
+
+/** Whether a word stands for a meaning of its own: neighbours of function words and of names say something else. */
+function hasNeighbours(word: string): boolean {
+  return word === word.toLowerCase() && !isStopWord(word);
 }
 
 /** The text around `at` with a mask in between. */
@@ -79,12 +87,12 @@ function wordsOf(
   tokenizer: PieceTokenizer,
   { previous, next }: Place,
 ): string[] {
-  const stems = [previous, next].map((word) => plainForm(word).slice(0, 5));
+  const stems = [previous, next].map((word) => plainForm(word).slice(0, STEM));
   const words = candidates.flatMap(({ id }) => {
     const piece = tokenizer.piece(id);
     if (!piece?.startsWord || !/^\p{Ll}{2,}$|^\p{Lu}?\p{Ll}{2,}$/u.test(piece.text)) return [];
     const word = piece.text.toLowerCase();
-    return isNegation(word) || stems.includes(word.slice(0, 5)) ? [] : [word];
+    return isNegation(word) || stems.includes(word.slice(0, STEM)) ? [] : [word];
   });
   return [...new Set(words)];
 }

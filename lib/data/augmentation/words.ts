@@ -81,7 +81,7 @@ export function segmentWords(text: string, segment: CharacterSpan): Word[] {
       start: segment.start + match.index,
       end: segment.start + match.index + match[0].length,
     }))
-    .filter(({ start, end }) => isWholeWord(text, start, end));
+    .filter(({ start, end }) => !isInsideWord(text, start) && !isInsideWord(text, end));
   const clauses: number[] = [];
   found.forEach(({ start }, i) => {
     const between = i === 0 ? "" : text.slice(found[i - 1]!.end, start);
@@ -97,10 +97,10 @@ export function segmentWords(text: string, segment: CharacterSpan): Word[] {
   }));
 }
 
-/** Whether no letter stands directly before or after: a span that begins inside of a word has only a part of it. */
-function isWholeWord(text: string, start: number, end: number): boolean {
-  return !/[\p{L}\p{M}\p{N}]$/u.test(text.slice(Math.max(0, start - 2), start)) &&
-    !/^[\p{L}\p{M}\p{N}]/u.test(text.slice(end, end + 2)) && !/^['’][\p{L}]/u.test(text.slice(end, end + 3));
+/** Whether a place lies inside of a word: a span that begins or ends there has only a part of it. */
+function isInsideWord(text: string, at: number): boolean {
+  return /[\p{L}\p{M}\p{N}]['’]?$/u.test(text.slice(Math.max(0, at - 3), at)) &&
+    /^['’]?[\p{L}\p{M}\p{N}]/u.test(text.slice(at, at + 3));
 }
 
 /** What stands around a word up to the next white space on both sides; 200 units at most, as long addresses have. */
