@@ -86,7 +86,7 @@ export function analyse(word: string): Analysis[] {
   const exact = (["n", "v", "a", "r"] as const).map((part): Analysis => ({ base: word, part, form: "base" }));
   const irregular = IRREGULAR_FORMS.get(word)?.map(([, analysis]) => analysis) ?? [];
   const regular = DETACHMENTS.flatMap(([ending, replacement, part, form]): Analysis[] => {
-    if (!word.endsWith(ending) || word.length - ending.length < 2) return [];
+    if (!word.endsWith(ending) || word.length - ending.length + replacement.length < 2) return [];
     const stem = word.slice(0, -ending.length);
     const undoubled = replacement === "" && /^(?:ed|ing)$/.test(ending) && /([^aeiouls])\1$/.test(stem);
     return [{ base: (undoubled ? stem.slice(0, -1) : stem) + replacement, part, form }];
