@@ -12,15 +12,27 @@
 export { loadConfig, withParams } from "./lib/config/compose.ts";
 export type { Config } from "./lib/config/schema.ts";
 export { type Dataset, loadDataset, REDSM5_CRITERIA } from "./lib/data/dataset.ts";
-export { splitExamples } from "./lib/data/splits.ts";
+export { declaredSplits, splitExamples } from "./lib/data/splits.ts";
 export { type Gpu, openGpu } from "./lib/gpu/device.ts";
+export { CATALOG, type CatalogModel, catalogModel } from "./lib/model/catalog.ts";
 export { type DualAgentConfig, dualAgentParameters } from "./lib/model/dual_agent.ts";
 export type { EncoderConfig } from "./lib/model/encoder.ts";
+export type { DataReport } from "./lib/report/data_report.ts";
 export { evaluateStudy, type StudyResult } from "./lib/study/conclude.ts";
+export { reportData } from "./lib/study/data_report.ts";
 export { resumeStudy, startStudy, type StudyHooks } from "./lib/study/study.ts";
 export { exitCode, WinnowError } from "./lib/support/errors.ts";
-export { loadTokenizer } from "./lib/text/load_tokenizer.ts";
+export { loadTokenizer, type LoadTokenizerOptions } from "./lib/text/load_tokenizer.ts";
 export type { Tokenizer } from "./lib/text/tokenizer.ts";
 export { type Engine, openEngine } from "./lib/train/engine.ts";
 export { type EnginePlan, type MemoryForecast, planEngine } from "./lib/train/engine_plan.ts";
+export {
+  openTokenSuggester,
+  type TokenCandidate,
+  type TokenQuery,
+  type TokenSuggester,
+  type TokenSuggesterOptions,
+} from "./lib/train/token_suggestions.ts";
+export { readEncoderConfig } from "./lib/weights/encoder_config.ts";
 export { openSafetensors, writeSafetensors } from "./lib/weights/safetensors.ts";
+export { openWeights, type WeightInfo, type WeightsFile } from "./lib/weights/weights_file.ts";

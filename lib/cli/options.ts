@@ -1,4 +1,4 @@
-/** The command lines of train, resume and evaluate. Unknown options and missing values are input errors. */
+/** The command lines of train, resume, evaluate and data. Unknown options and missing values are input errors. */
 
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { inputError } from "../support/errors.ts";
@@ -30,6 +30,11 @@ export interface ResumeOptions extends CommonOptions {
 
 /** `evaluate`, of a study's best trial or of one trial. */
 export type EvaluateOptions = CommonOptions & { config?: string } & ({ studyId: string } | { trialId: string });
+
+/** `data` */
+export interface DataOptions extends CommonOptions {
+  config: string;
+}
 
 const COMMON_HELP = `  --json         progress to stderr, the result as one JSON object on the last line of stdout
   -h, --help     this text
@@ -75,6 +80,15 @@ Evaluates the best checkpoint on the test split again and rewrites the report.
   --study-id ID  the best trial of this study
   --trial-id ID  this trial
   --config FILE  names the experiments folder (paths.experiments)
+${COMMON_HELP}`;
+
+/** The text of `data --help`. */
+export const DATA_HELP = `usage: deno task data [--config FILE] [--json] [key=value ...]
+
+Reports on a dataset: files, labels, splits, which evidence sentences were found in their posts, lengths in tokens, what
+data.max_length would cut off, and what keeps training from starting. No text of a post is shown.
+
+  --config FILE  the configuration (default ${DEFAULT_CONFIG})
 ${COMMON_HELP}`;
 
 /** parseArgs with errors that name the option, and positionals checked to be overrides. */
@@ -164,4 +178,10 @@ export function parseEvaluateOptions(args: readonly string[]): EvaluateOptions {
     `Expected one of --study-id and --trial-id but found ${studyId === undefined ? "neither" : "both"}`,
     "Name what to evaluate; the ids stand in the names of the folders in experiments/.",
   );
+}
+
+/** The command line of `data`. @throws inputError */
+export function parseDataOptions(args: readonly string[]): DataOptions {
+  const { json, overrides, text } = parse(args, ["config"], "data");
+  return { json, overrides, config: text("config") ?? DEFAULT_CONFIG };
 }

@@ -1,5 +1,6 @@
 /** What the schema of one key cannot say: rules over several keys, and the search space against the schema. */
 
+import { nearest } from "../support/text_distance.ts";
 import { augmentationChecks } from "./augmentation.ts";
 import { describeAllowed, isMapping, joinPath, nearestKey, schemaAt, splitKey } from "./fields.ts";
 import type { Config, Distribution, ParamValue } from "./schema.ts";
@@ -104,9 +105,11 @@ function criterionTextChecks({ criteria, criterion_texts }: Config["data"]): Pro
       return [{ path, message: `Expected data.criterion_texts.${label} to be a text but found ${showValue(text)}` }];
     }
     if (criteria === "auto" || criteria.includes(label)) return [];
+    const near = nearest(label, criteria);
     return [{
       path,
       message: `Expected data.criterion_texts to have texts for labels of data.criteria but found ${showValue(label)}`,
+      ...(near === undefined ? {} : { hint: `; did you mean "${near}"?` }),
     }];
   });
 }

@@ -13,6 +13,8 @@ const seed = z.int().min(0);
 const positive = z.number().gt(0);
 const probability = z.number().min(0).lt(1);
 const share = z.number().gt(0).lt(1);
+/** A path cannot begin as a list does, so that `data.files.posts=[a.csv, b.csv]` is one. */
+const tableFiles = z.union([z.string().min(1).regex(/^[^[]/), z.array(text).min(1)]).nullable();
 
 const floatDistribution = z.strictObject({
   type: z.literal("float"),
@@ -86,6 +88,8 @@ export const configSchema = z.strictObject({
     revision: text.nullable(),
     criteria: z.union([z.literal("auto"), z.array(text).min(1)])
       .describe("Label names in the order of the outputs; auto takes the labels present"),
+    files: z.strictObject({ posts: tableFiles, annotations: tableFiles })
+      .describe("Paths of the tables within the dataset; null finds them by their names"),
     input_format: z.enum(["multi_label", "binary_pairs"])
       .describe("multi_label: the post once, a label per criterion; binary_pairs: each criterion's text and the post"),
     criterion_texts: z.record(text, text).nullable()
@@ -95,7 +99,16 @@ export const configSchema = z.strictObject({
       .describe("Tokens that neighbouring windows of a long post share; null cuts long posts off"),
     window_aggregation: z.enum(["max", "mean"])
       .describe("How a post's probabilities come from those of its windows"),
-    splits: z.strictObject({ validation: share, test: share, seed }),
+    splits: z.strictObject({
+      declared: z.boolean().describe("Use the splits that the dataset declares, where it does"),
+      validation: share.describe("Share of the posts, where splits are made"),
+      test: share.describe("Share of the posts, where splits are made"),
+      seed,
+    }),
+    alignment: z.strictObject({
+      min_score: z.number().gt(0).max(1).describe("Least similarity of a passage that is taken for the sentence"),
+      min_aligned: z.number().min(0).max(1).describe("Training needs so much of the evidence sentences found"),
+    }),
     max_posts: z.int().min(1).nullable().describe("Take at most so many posts, a deterministic sample"),
     synthetic: z.strictObject({ posts: z.int().min(10).max(1_000_000), seed }),
   }),

@@ -76,10 +76,10 @@ export function planMemory(g: Graph): MemoryPlan {
   };
 }
 
-/** The smallest arena that holds any one of several plans: programs that run in turn share it. */
-export function unionLayout(plans: readonly MemoryPlan[]): ArenaLayout {
+/** The smallest arena that holds any one of several layouts: programs that run in turn share it. */
+export function unionLayout(layouts: readonly ArenaLayout[]): ArenaLayout {
   const chunkBytes: number[] = [];
-  for (const { layout } of plans) {
+  for (const layout of layouts) {
     layout.chunkBytes.forEach((bytes, chunk) => chunkBytes[chunk] = Math.max(chunkBytes[chunk] ?? 0, bytes));
   }
   return { label: "activations", chunkBytes, totalBytes: chunkBytes.reduce((sum, bytes) => sum + bytes, 0) };

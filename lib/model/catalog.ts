@@ -49,7 +49,7 @@ export const CATALOG: readonly CatalogModel[] = [
     id: "medicalai/ClinicalBERT",
     family: "distilbert",
     weights: "pytorch",
-    revision: "main",
+    revision: "f7c7f65227cb311f33a79c24858d875876d478ac",
     gated: false,
     license: null,
   },
@@ -72,11 +72,6 @@ export const CATALOG: readonly CatalogModel[] = [
     license: "mit",
   },
 ];
-
-/** Whether an entry names a commit rather than a branch. */
-export function isPinned({ revision }: CatalogModel): boolean {
-  return /^[0-9a-f]{40}$/.test(revision);
-}
 
 /** The entry of a model by its short name or hub id; undefined for models outside the catalog. */
 export function catalogModel(id: string): CatalogModel | undefined {

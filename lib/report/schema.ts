@@ -4,11 +4,10 @@
  */
 import { z } from "zod";
 import { AUGMENTATION_METHODS } from "../config/augmentation.ts";
+import { dataFileSchema, sha256, time } from "./fields.ts";
 
 const uuid = z.uuid();
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/).describe("SHA-256 in hexadecimal");
 const seconds = z.number().min(0);
-const time = z.iso.datetime().describe("ISO 8601, UTC");
 const direction = z.enum(["maximize", "minimize"]);
 const json = z.json().meta({ id: "json" });
 
@@ -28,7 +27,12 @@ const checkpoint = z.strictObject({
 
 const data = z.strictObject({
   id: z.string().describe("hub id or local folder"),
-  sha256: sha256.describe("of the dataset's tables"),
+  revision: z.string().nullable().describe(
+    "commit of the hub repository or of the local clone; null where there is none",
+  ),
+  files: z.array(dataFileSchema),
+  sha256: sha256.describe("of what was read: criteria, ids, texts, labels and evidence"),
+  splits: z.enum(["declared", "made"]).describe("by the dataset, or here"),
   split_sha256: sha256.describe("of the assignment of posts to splits"),
   posts: z.record(z.string(), z.int().min(0)).describe("number of posts by split"),
 });

@@ -48,7 +48,7 @@ export function describeContext(context: StudyContext, found: Preflight): string
   return [
     `adapter      ${gpu.name}${gpu.isSoftware ? " (software)" : ""}, ${gpu.preset} kernels`,
     `data         ${data.id}: ${posts} posts; ${data.dataset.criteria.length} criteria; evidence ` +
-    `${alignment.exact} exact, ${alignment.normalised} normalised${lost}`,
+    `${alignment.exact} exact, ${alignment.normalised} normalised, ${alignment.fuzzy} fuzzy${lost}`,
     `inputs       ${describeInputs(context)}`,
     ...describeAugmentation(context),
     `model        ${model.id} (${weights}): ${model.encoder.num_hidden_layers} layers, hidden ` +

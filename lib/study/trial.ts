@@ -183,7 +183,10 @@ export function dataReference({ data }: StudyContext) {
   const { train, validation, test } = data.splits;
   return {
     id: data.id,
+    revision: data.dataset.revision,
+    files: data.dataset.files.map(({ path, bytes, sha256 }) => ({ path, bytes, sha256 })),
     sha256: data.dataset.hash,
+    splits: data.splitSource,
     split_sha256: data.splitHash,
     posts: { train: train.length, validation: validation.length, test: test.length },
   };

@@ -42,10 +42,7 @@ export async function openEmbeddingNeighbours(
     (g) => g.fixed("tokens", [ROWS, width], "input", { chunk: 0, offset: 0, size: ROWS * rowBytes }),
   );
   const wanted = products.map(({ scores }) => scores);
-  const program = await inference.program("neighbours", graph, align(ROWS * rowBytes), wanted).catch((error) => {
-    inference.close();
-    throw error;
-  });
+  const program = inference.program("neighbours", graph, align(ROWS * rowBytes), wanted);
   const table = arena.slice(parameters.slot(spec.name));
 
   const suggest = oneAtATime(async (rows: readonly TokenQuery[], count: number) => {
@@ -54,12 +51,13 @@ export async function openEmbeddingNeighbours(
     const results: TokenCandidate[][] = [];
     for (let first = 0; first < tokens.length; first += ROWS) {
       const group = tokens.slice(first, first + ROWS);
-      const copies = gpu.device.createCommandEncoder({ label: "rows of tokens" });
-      group.forEach((id, row) =>
-        copies.copyBufferToBuffer(table.buffer, table.offset + id * rowBytes, program.input, row * rowBytes, rowBytes)
-      );
-      gpu.device.queue.submit([copies.finish()]);
-      const values = await program.run();
+      const values = await program.run((input) => {
+        const copies = gpu.device.createCommandEncoder({ label: "rows of tokens" });
+        group.forEach((id, row) =>
+          copies.copyBufferToBuffer(table.buffer, table.offset + id * rowBytes, input, row * rowBytes, rowBytes)
+        );
+        gpu.device.queue.submit([copies.finish()]);
+      });
       results.push(...group.map((id, row) => topCandidates(products, values, row, count, id)));
     }
     return results;

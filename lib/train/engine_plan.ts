@@ -159,7 +159,7 @@ export function planEngine(
     },
     metrics: metrics.layout,
     input: { label: "inputs", chunkBytes: [inputTotal], totalBytes: inputTotal },
-    activation: unionLayout(graphs.map(({ plan }) => plan)),
+    activation: unionLayout(graphs.map(({ plan }) => plan.layout)),
   };
   const uniforms = graphs.reduce((sum, { graph }) => sum + programUniformBytes(gpu, graph.calls.length), 0);
   const memory = {

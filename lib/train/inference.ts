@@ -1,37 +1,43 @@
-/** Graphs that only compute: parameters without gradients, and programs run for what they leave. */
+/**
+ * Graphs that only compute: parameters without gradients, and programs run for what they leave. The programs of one model
+ * share their memory, which grows to what the largest of those that have run needs.
+ */
 import { type Arena, createArena, uploadLarge } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { createStepRing } from "../gpu/program.ts";
-import { createReadback } from "../gpu/readback.ts";
+import { createStepRing, type Program } from "../gpu/program.ts";
+import { createReadback, type Readback } from "../gpu/readback.ts";
 import { compile, resolve } from "../graph/compile.ts";
 import { type Graph, type Target, targetOf } from "../graph/graph.ts";
 import { layoutParameters, type ParameterSet, type ParameterSpec } from "../graph/parameters.ts";
-import { planMemory } from "../graph/plan.ts";
+import { type MemoryPlan, planMemory, unionLayout } from "../graph/plan.ts";
 import { elementCount, type Tensor } from "../graph/tensor.ts";
 import { inputError } from "../support/errors.ts";
 import { checkpointTensors } from "./parameter_arrays.ts";
 
-/** A compiled graph with inputs of its own. */
+/** A graph to be run. */
 export interface InferenceProgram {
-  /** The buffer behind the graph's input tensors. */
-  readonly input: GPUBuffer;
-  /** Runs once on what the input holds, and reads the wanted tensors. */
-  run(): Promise<Float32Array[]>;
+  /**
+   * Runs once and reads the wanted tensors. One run at a time.
+   *
+   * @param fill queues the writes to the buffer of the graph's inputs
+   * @throws an input error when the GPU refuses the memory
+   */
+  run(fill: (input: GPUBuffer) => void): Promise<Float32Array[]>;
 }
 
 /** Parameters on the GPU and the programs that read them. */
 export interface Inference {
-  readonly gpu: Gpu;
   readonly target: Target;
   readonly parameters: ParameterSet;
+  /** Where the parameters are. */
   readonly arena: Arena;
   /**
-   * Compiles a graph.
+   * Plans a graph; it is compiled when it first runs.
    *
    * @param inputBytes size of its input arena
    * @param wanted what `run` returns, in this order; the graph must keep them
    */
-  program(label: string, graph: Graph, inputBytes: number, wanted: readonly Tensor[]): Promise<InferenceProgram>;
+  program(label: string, graph: Graph, inputBytes: number, wanted: readonly Tensor[]): InferenceProgram;
   close(): void;
 }
 
@@ -53,6 +59,13 @@ async function allocating<T>(gpu: Gpu, what: string, allocate: () => T): Promise
   return made;
 }
 
+/** What programs share. */
+interface Shared {
+  readonly input: Arena;
+  readonly activation: Arena;
+  readonly readback: Readback;
+}
+
 /**
  * Uploads parameters for inference.
  *
@@ -70,8 +83,21 @@ export async function openInference(
     return { parameters, arena: createArena(gpu, parameters.layout) };
   });
   const ring = createStepRing(gpu);
-  const owned: { destroy(): void }[] = [arena, ring];
-  const close = () => owned.splice(0).forEach((each) => each.destroy());
+  const compiled = new Map<Graph, Program>();
+  let shared: Shared | undefined;
+  const release = () => {
+    for (const program of compiled.values()) program.destroy();
+    compiled.clear();
+    shared?.input.destroy();
+    shared?.activation.destroy();
+    shared?.readback.destroy();
+    shared = undefined;
+  };
+  const close = () => {
+    release();
+    arena.destroy();
+    ring.destroy();
+  };
   try {
     for (const spec of specs) {
       const { buffer, offset: start } = arena.slice(parameters.slot(spec.name));
@@ -83,35 +109,49 @@ export async function openInference(
     close();
     throw error;
   }
+
+  /** The shared memory, made anew where it is too small. */
+  const memoryFor = async (plan: MemoryPlan, inputBytes: number, readBytes: number): Promise<Shared> => {
+    const present = shared?.activation.layout.chunkBytes ?? [];
+    const fits = plan.layout.chunkBytes.every((bytes, chunk) => bytes <= (present[chunk] ?? 0));
+    if (shared && fits && inputBytes <= shared.input.layout.totalBytes && readBytes <= shared.readback.capacity) {
+      return shared;
+    }
+    const layout = unionLayout([plan.layout, ...(shared ? [shared.activation.layout] : [])]);
+    const bytes = Math.max(inputBytes, shared?.input.layout.totalBytes ?? 0);
+    const capacity = Math.max(readBytes, shared?.readback.capacity ?? 0);
+    release();
+    return shared = await allocating(gpu, "a batch of texts", () => ({
+      input: createArena(gpu, { label: "inputs", chunkBytes: [bytes], totalBytes: bytes }),
+      activation: createArena(gpu, layout),
+      readback: createReadback(gpu, capacity),
+    }));
+  };
   return {
-    gpu,
     target,
     parameters,
     arena,
     close,
-    async program(label, graph, inputBytes, wanted) {
+    program(label, graph, inputBytes, wanted) {
       const plan = planMemory(graph);
-      const bytes = wanted.reduce((sum, { shape }) => sum + 4 * elementCount(shape), 0);
-      const { input, activation, readback } = await allocating(gpu, label, () => ({
-        input: createArena(gpu, { label: "inputs", chunkBytes: [inputBytes], totalBytes: inputBytes }),
-        activation: createArena(gpu, plan.layout),
-        readback: createReadback(gpu, bytes),
-      }));
-      const program = compile(gpu, label, graph, plan, { parameter: arena, input, activation }, ring);
-      owned.push(input, activation, readback, program);
-      const slices = wanted.map((tensor) => ({
-        ...resolve(tensor, plan, { activation }),
-        size: 4 * elementCount(tensor.shape),
-      }));
+      const sizes = wanted.map(({ shape }) => 4 * elementCount(shape));
       return {
-        input: input.buffers[0]!,
-        async run() {
+        async run(fill) {
+          const { input, activation, readback } = await memoryFor(plan, inputBytes, sizes.reduce((a, b) => a + b, 0));
+          let program = compiled.get(graph);
+          if (!program) {
+            program = compile(gpu, label, graph, plan, { parameter: arena, input, activation }, ring);
+            compiled.set(graph, program);
+          }
+          fill(input.buffers[0]!);
           const encoder = gpu.device.createCommandEncoder({ label });
           const pass = encoder.beginComputePass();
           program.encode(pass, ring.push(NO_SCALARS));
           pass.end();
           gpu.device.queue.submit([encoder.finish()]);
-          for (const slice of slices) readback.enqueue(slice);
+          wanted.forEach((tensor, i) => {
+            readback.enqueue({ ...resolve(tensor, plan, { activation }), size: sizes[i]! });
+          });
           return (await readback.flush()).map((range) => new Float32Array(range));
         },
       };
@@ -131,7 +171,7 @@ const NO_SCALARS = {
   spanScale: 0,
 };
 
-/** One call after the other: a program's buffers serve one run at a time. */
+/** One call after the other: the programs' memory serves one run at a time. */
 export function oneAtATime<A extends unknown[], R>(call: (...args: A) => Promise<R>): (...args: A) => Promise<R> {
   let last: Promise<unknown> = Promise.resolve();
   return (...args) => {

@@ -12,7 +12,7 @@ import type { TokenCandidate, TokenQuery, TokenSuggester, TokenSuggesterOptions 
 
 type Read = (name: string, shape: readonly number[]) => Float32Array<ArrayBuffer>;
 
-/** Texts of one forward pass. */
+/** Texts of one forward pass, where there are several. */
 const ROWS = 8;
 
 /** Equal arrays: PyTorch's files hold a tied decoder beside the table that it is. */
@@ -36,20 +36,21 @@ function maskedText(
   return { ids: cut, position: position - start + 1 };
 }
 
-/** Texts side by side, with nothing to be learned from them; rows that are left over are padding. */
+/** Texts side by side, with nothing to be learned from them; one alone, or up to `ROWS` filled up with padding. */
 function batchOf(texts: readonly TokenQuery[], length: number, padId: number): Batch {
+  const size = texts.length === 1 ? 1 : ROWS;
   const batch: Batch = {
-    size: ROWS,
+    size,
     length,
-    ids: new Uint32Array(ROWS * length).fill(padId),
-    mask: new Uint32Array(ROWS * length),
-    types: new Uint32Array(ROWS * length),
-    labels: new Float32Array(ROWS),
-    sampleWeight: new Float32Array(ROWS),
-    spanStart: new Uint32Array(ROWS),
-    spanEnd: new Uint32Array(ROWS),
-    spanWeight: new Float32Array(ROWS),
-    inputs: Array.from({ length: ROWS }, (_, row) => row < texts.length ? row : -1),
+    ids: new Uint32Array(size * length).fill(padId),
+    mask: new Uint32Array(size * length),
+    types: new Uint32Array(size * length),
+    labels: new Float32Array(size),
+    sampleWeight: new Float32Array(size),
+    spanStart: new Uint32Array(size),
+    spanEnd: new Uint32Array(size),
+    spanWeight: new Float32Array(size),
+    inputs: Array.from({ length: size }, (_, row) => row < texts.length ? row : -1),
   };
   texts.forEach(({ ids }, row) => {
     batch.ids.set(ids, row * length);
@@ -83,43 +84,43 @@ export async function openMaskedLM(
   );
   const limit = usablePositions(encoder);
   const buckets = lengthBuckets(limit);
-  const programs = new Map<number, { program: InferenceProgram; logits: VocabularyScores[] }>();
+  const programs = new Map<string, { program: InferenceProgram; logits: VocabularyScores[] }>();
 
-  const programOf = async (length: number) => {
-    const present = programs.get(length);
+  const programOf = ({ size, length }: Batch) => {
+    const key = `masked LM ${size} x ${length}`;
+    const present = programs.get(key);
     if (present) return present;
-    const batchShape = { size: ROWS, length, criteria: 1 };
-    const places = { offset: inputBytes(batchShape), size: 4 * ROWS * length };
+    const shape = { size, length, criteria: 1 };
+    const place = { offset: inputBytes(shape), size: 4 * size * length };
     const { graph, logits } = maskedLMGraph(inference.target, encoder, inference.parameters, (g) => ({
-      inputs: batchTensors(g, batchShape),
-      selected: g.fixed("selected", [ROWS, length], "input", { chunk: 0, ...places }),
+      inputs: batchTensors(g, shape),
+      selected: g.fixed("selected", [size, length], "input", { chunk: 0, ...place }),
     }));
     const wanted = logits.map(({ scores }) => scores);
-    const bytes = places.offset + align(places.size);
-    const made = { program: await inference.program(`masked LM ${length}`, graph, bytes, wanted), logits };
-    programs.set(length, made);
+    const made = { program: inference.program(key, graph, place.offset + align(place.size), wanted), logits };
+    programs.set(key, made);
     return made;
   };
   const suggest = oneAtATime(async (rows: readonly TokenQuery[], count: number) => {
     checkQueries(rows, count, encoder.vocab_size);
     const texts = rows.map((row) => maskedText(row, limit, options));
     const results: TokenCandidate[][] = rows.map(() => []);
-    for (const length of buckets) {
-      const shorter = buckets[buckets.indexOf(length) - 1] ?? 0;
-      const members = [...texts.keys()].filter((i) => texts[i]!.ids.length > shorter && texts[i]!.ids.length <= length);
-      for (let first = 0; first < members.length; first += ROWS) {
-        const group = members.slice(first, first + ROWS);
-        const batch = batchOf(group.map((i) => texts[i]!), length, padId);
-        checkIds(batch, encoder);
-        const selected = new Uint32Array(ROWS * length);
-        group.forEach((i, row) => selected[row * length + texts[i]!.position] = 1);
-        const { program, logits } = await programOf(length);
-        const packed = packBatch(batch, encoder);
-        gpu.device.queue.writeBuffer(program.input, 0, packed);
-        gpu.device.queue.writeBuffer(program.input, packed.length, selected);
-        const values = await program.run();
-        group.forEach((i, row) => results[i] = topCandidates(logits, values, row, count));
-      }
+    // Texts of like length stand together, so that little is padding.
+    const order = [...texts.keys()].sort((a, b) => texts[a]!.ids.length - texts[b]!.ids.length || a - b);
+    for (let first = 0; first < order.length; first += ROWS) {
+      const group = order.slice(first, first + ROWS);
+      const longest = texts[group.at(-1)!]!.ids.length;
+      const batch = batchOf(group.map((i) => texts[i]!), buckets.find((length) => length >= longest)!, padId);
+      checkIds(batch, encoder);
+      const selected = new Uint32Array(batch.size * batch.length);
+      group.forEach((i, row) => selected[row * batch.length + texts[i]!.position] = 1);
+      const { program, logits } = programOf(batch);
+      const packed = packBatch(batch, encoder);
+      const values = await program.run((input) => {
+        gpu.device.queue.writeBuffer(input, 0, packed);
+        gpu.device.queue.writeBuffer(input, packed.length, selected);
+      });
+      group.forEach((i, row) => results[i] = topCandidates(logits, values, row, count));
     }
     return results;
   });

@@ -17,7 +17,7 @@ const MAX_DEPTH = 64;
 const MAX_PATH_BYTES = 512;
 
 /** Paths are written out for each array, so their number is bounded too. */
-const MAX_ARRAYS = 100_000;
+const MAX_ARRAYS = 40_000;
 
 /** NumPy's names of element types. */
 const TYPES: ReadonlyMap<string, string> = new Map([
@@ -131,8 +131,7 @@ function readArray({ file, reader }: Walk, head: Head, path: readonly string[]):
   if (outer.kind !== "array" || outer.count !== 3) throw damaged("head");
   const sizes = reader.next();
   if (sizes.kind !== "array" || sizes.count > MAX_RANK) throw damaged("shape");
-  const shape = Array.from({ length: sizes.count }, () => readLength(reader) ?? NaN);
-  if (shape.some(Number.isNaN)) throw damaged("shape");
+  const shape = Array.from({ length: sizes.count }, () => readLength(reader, damaged));
   const type = reader.next();
   if (type.kind !== "text" || type.byteLength > 30) throw damaged("element type");
   const typeName = reader.text(type.byteLength);
@@ -150,9 +149,10 @@ function readArray({ file, reader }: Walk, head: Head, path: readonly string[]):
   return { dtype, shape, ranges };
 }
 
-function readLength(reader: HeadReader): number | undefined {
+function readLength(reader: HeadReader, damaged: (what: string) => Error): number {
   const head = reader.next();
-  return head.kind === "integer" && Number.isSafeInteger(head.value) && head.value >= 0 ? head.value : undefined;
+  if (head.kind !== "integer" || !Number.isSafeInteger(head.value) || head.value < 0) throw damaged("shape");
+  return head.value;
 }
 
 /** The rest of a map with the mark: true, then "shape" and "chunks", which number their values from "0" up. */
@@ -171,13 +171,13 @@ function readChunks(walk: Walk, count: number, path: readonly string[]): Omit<Fl
     const head = reader.next();
     if (head.kind !== "map" || (key === "shape" && head.count > MAX_RANK)) throw damaged(key);
     if (key === "shape") {
-      shape = readNumbered(walk, head.count, () => readLength(reader) ?? NaN, () => damaged(key));
+      shape = readNumbered(walk, head.count, () => readLength(reader, damaged), () => damaged(key));
     } else {
       chunks = readNumbered(walk, head.count, () => readArray(walk, reader.next(), path), () => damaged(key));
     }
   }
   const [first] = chunks;
-  if (!first || shape.some(Number.isNaN)) throw damaged("shape");
+  if (!first) throw damaged("chunks");
   if (chunks.some((chunk) => chunk.dtype !== first.dtype || chunk.shape.length !== 1)) throw damaged("piece");
   const total = chunks.reduce((sum, chunk) => sum + chunk.shape[0]!, 0);
   if (total !== elementCount(shape)) throw file.refuse(`${label} of shape [${shape}] has pieces of ${total} elements`);

@@ -9,8 +9,8 @@ import type { RandomAccess } from "./random_access.ts";
 /** Enough for the heads around an array; what comes next is read when it is asked for. */
 const WINDOW_BYTES = 4096;
 
-/** Bound on heads, so that a file of small values ends in a refusal; a tensor takes about 7. */
-const MAX_HEADS = 1_000_000;
+/** Bound on heads, so that a file of small values ends in a refusal; a tensor takes about 9. */
+const MAX_HEADS = 400_000;
 
 /** What a value is, as far as its first bytes say. */
 export type Head =

@@ -1,9 +1,11 @@
 /** Which failures of a model hub pass by themselves, how long to wait for that, and what to tell about the others. */
-import { HubApiError } from "@huggingface/hub";
 import { inputError, WinnowError } from "../support/errors.ts";
+import { BrokenTransfer, HubRefusal } from "./hub_http.ts";
 
-/** Tries in all; the waits between them are 1, 2, 4 and 8 seconds. */
+/** Tries in all; the waits between them are 1, 2, 4 and 8 seconds, or what the hub asks for. */
 const MAX_ATTEMPTS = 5;
+/** The longest wait that a hub may ask for: its rate limits are counted in windows of five minutes. */
+const MAX_WAIT = 300_000;
 
 /** Waits; a test passes one that does not. */
 export type Delay = (milliseconds: number) => Promise<void>;
@@ -11,72 +13,115 @@ export type Delay = (milliseconds: number) => Promise<void>;
 /** Really waits. */
 export const realDelay: Delay = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
-/** A download that broke off or does not match its checksum: worth another try. */
-export class DamagedDownload extends Error {
-  override name = "DamagedDownload";
+/** What is asked for, and of whom. */
+export interface Errand {
+  /** The repository, for messages: `model "org/name"`. */
+  readonly what: string;
+  readonly endpoint: string;
+  /** The repository's page for people, where terms are accepted. */
+  readonly page: string;
+  /** Whether a token goes along. */
+  readonly authorized: boolean;
+  readonly delay: Delay;
+  /** Called before each wait with the reason and the milliseconds. */
+  readonly onRetry?: ((reason: string, milliseconds: number) => void) | undefined;
+  /** Ends a wait. */
+  readonly signal?: AbortSignal | undefined;
 }
 
-/** Whether trying again may help: the network, an overloaded or failing server, a broken download. */
-function isTemporary(error: unknown): boolean {
-  if (error instanceof HubApiError) {
-    return error.statusCode === 408 || error.statusCode === 429 || error.statusCode >= 500;
-  }
-  // fetch reports an unreachable server as a TypeError, and a broken body as one or as one of Deno's.
-  return error instanceof DamagedDownload || error instanceof TypeError ||
-    error instanceof Deno.errors.ConnectionReset ||
-    error instanceof Deno.errors.ConnectionRefused || error instanceof Deno.errors.ConnectionAborted ||
-    error instanceof Deno.errors.BrokenPipe || error instanceof Deno.errors.UnexpectedEof ||
-    error instanceof Deno.errors.TimedOut || error instanceof Deno.errors.Http ||
-    (error instanceof DOMException && error.name === "TimeoutError");
+/** Whether trying again may help: the network, an overloaded or failing server, a damaged download. */
+function isTemporary(error: unknown, { endpoint }: Errand): error is BrokenTransfer | HubRefusal {
+  if (error instanceof BrokenTransfer) return true;
+  if (!(error instanceof HubRefusal)) return false;
+  const { status, host } = error;
+  // Hosts of files refuse links that have run out; the hub gives a fresh one at the next try.
+  const isStaleLink = status === 403 && host !== new URL(endpoint).host;
+  return status === 408 || status === 429 || status >= 500 || isStaleLink;
 }
 
 /**
- * Runs one call to the hub, again after 1, 2, 4 and 8 seconds when it fails for a reason that may pass.
+ * Runs one call to the hub, again after 1, 2, 4 and 8 seconds when it fails for a reason that may pass. A transfer that
+ * came far before it broke starts the count anew, so that a large file may come through a bad line.
  *
- * @param what the repository, for messages: `model "org/name"`
  * @throws an input error with a remedy for 401, 403, 404; a failure when all tries are used up; other errors as they are
  */
-export async function withRetry<T>(what: string, endpoint: string, delay: Delay, call: () => Promise<T>): Promise<T> {
+export async function withRetry<T>(errand: Errand, call: () => Promise<T>): Promise<T> {
   for (let attempt = 1;; attempt++) {
     try {
       return await call();
     } catch (error) {
-      if (!isTemporary(error)) throw explain(error, what, endpoint);
+      if (!isTemporary(error, errand)) throw explain(error, errand);
+      if (error instanceof BrokenTransfer && error.progressed) attempt = 1;
       if (attempt === MAX_ATTEMPTS) {
         throw new WinnowError(
           "failure",
-          `${endpoint} did not deliver the ${what} in ${MAX_ATTEMPTS} attempts: ${(error as Error).message}`,
+          `${errand.endpoint} did not deliver the ${errand.what} in ${MAX_ATTEMPTS} attempts: ${error.message}`,
           "Check the network, try later, or name a local folder in place of the hub id",
           { cause: error },
         );
       }
-      await delay(1000 * 2 ** (attempt - 1));
+      const asked = error instanceof HubRefusal ? error.retryAfter ?? 0 : 0;
+      const wait = Math.max(1000 * 2 ** (attempt - 1), Math.min(asked, MAX_WAIT));
+      errand.onRetry?.(error.message, wait);
+      await unlessAborted(errand.delay(wait), errand.signal);
     }
   }
 }
 
+async function unlessAborted(wait: Promise<void>, signal?: AbortSignal): Promise<void> {
+  if (!signal) return await wait;
+  const { promise: ended, resolve } = Promise.withResolvers<void>();
+  const end = () => resolve();
+  signal.addEventListener("abort", end);
+  if (!signal.aborted) await Promise.race([wait, ended]);
+  signal.removeEventListener("abort", end);
+  signal.throwIfAborted();
+}
+
 /** A permanent refusal in the user's terms; anything else unchanged. */
-function explain(error: unknown, what: string, endpoint: string): unknown {
-  if (!(error instanceof HubApiError)) return error;
-  const accept = `Accept its terms on its page at ${endpoint} and set HF_TOKEN to a token of that account`;
-  switch (error.statusCode) {
-    case 401:
-      return inputError(
-        `${endpoint} asks for a login for the ${what} (401): it is gated or private, or there is none of that name`,
-        `Check the id. ${accept}`,
-        { cause: error },
-      );
-    case 403:
-      return inputError(`${endpoint} refuses access to the ${what} (403)`, accept, { cause: error });
-    case 404:
-      return inputError(
-        `${endpoint} has no ${what} at that revision (404)`,
-        "Check the id and the revision, or name a local folder",
-        { cause: error },
-      );
-    default:
-      return inputError(`${endpoint} refuses the request for the ${what}: ${error.message}`, "Check id and revision", {
-        cause: error,
-      });
+function explain(error: unknown, { what, endpoint, page, authorized }: Errand): unknown {
+  if (!(error instanceof HubRefusal)) return error;
+  const { status, host, code, detail } = error;
+  const refused = (message: string, remedy: string) =>
+    inputError(`${message} (${status})${detail && `: ${detail}`}`, remedy, { cause: error });
+  const accept = `Accept its terms at ${page} and set HF_TOKEN to a token of that account`;
+  if (host !== new URL(endpoint).host) {
+    return refused(`${host}, which serves files of the ${what}, refuses one`, "Try later, or tell the hub's owner");
   }
+  if (code === "GatedRepo") return refused(`The ${what} is gated and ${endpoint} refuses access`, accept);
+  if (code === "RevisionNotFound") {
+    return refused(
+      `${endpoint} has the ${what}, but not at that revision`,
+      `Choose a branch, tag or commit of ${page}`,
+    );
+  }
+  if (code === "EntryNotFound") {
+    return refused(`${endpoint} has the ${what}, but not a file that it lists`, `Look at the files of ${page}`);
+  }
+  if (status === 401 && authorized && code === "") {
+    return refused(
+      `${endpoint} does not accept the token for the ${what}`,
+      "Set HF_TOKEN to a valid token; it may have expired",
+    );
+  }
+  if (status === 401) {
+    return refused(
+      `${endpoint} asks for a login for the ${what}: it is gated or private, or there is none of that name`,
+      `Check the id. ${accept}`,
+    );
+  }
+  if (status === 403) return refused(`${endpoint} refuses access to the ${what}`, accept);
+  if (code === "RepoNotFound") {
+    return refused(
+      `${endpoint} has no ${what}, or it is private`,
+      "Check the id, set HF_TOKEN if it is private, or name a local folder",
+    );
+  }
+  if (status === 404) {
+    return refused(
+      `${endpoint} has no ${what} at that revision`,
+      "Check the id and the revision, or name a local folder",
+    );
+  }
+  return refused(`${endpoint} refuses the request for the ${what}`, "Check the id, the revision and HF_ENDPOINT");
 }

@@ -2,6 +2,8 @@
 import { join } from "node:path";
 import { inputError } from "../support/errors.ts";
 import { downloadFromHub, type HubRequest } from "./hub.ts";
+import { fileNames } from "./shards.ts";
+import { WEIGHT_FORMATS } from "./weights_file.ts";
 
 /** How to resolve a model id. */
 export type PretrainedOptions = Pick<HubRequest, "revision" | "cacheDir" | "onDownload" | "delay" | "env">;
@@ -28,14 +30,12 @@ const FILES = new Set([
   "added_tokens.json",
 ]);
 
-/** Weights in the order in which formats are preferred: the file, else an index and its shards. */
-const FORMATS = [["model", "safetensors"], ["pytorch_model", "bin"], ["flax_model", "msgpack"]] as const;
-
 /** The files of one format's weights among a repository's paths, the first format that it has; [] where it has none. */
 export function weightFiles(paths: readonly string[]): string[] {
-  for (const [name, extension] of FORMATS) {
-    const single = `${name}.${extension}`, index = `${single}.index.json`;
+  for (const format of WEIGHT_FORMATS) {
+    const [single, index] = fileNames(format);
     if (paths.includes(single)) return [single];
+    const [name, extension] = single.split(".") as [string, string];
     const shard = new RegExp(`^${name}-\\d+-of-\\d+\\.${extension}$`);
     if (paths.includes(index)) return [index, ...paths.filter((path) => shard.test(path))];
   }
@@ -66,8 +66,8 @@ export async function resolvePretrained(id: string, options: PretrainedOptions =
   }
   if (weightFiles(files).length === 0) {
     throw inputError(
-      `The hub model "${id}" has no weights that Winnow reads: neither model.safetensors, pytorch_model.bin nor ` +
-        "flax_model.msgpack",
+      `The hub model "${id}" has none of the weights that Winnow reads: ` +
+        WEIGHT_FORMATS.map(({ file }) => file).join(", "),
       "Choose a model or revision that has them",
     );
   }

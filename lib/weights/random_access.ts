@@ -28,9 +28,12 @@ export function refuseFile(path: string, format: string, reason: string, cause?:
   return inputError(`${path} is not a sound ${format} file: ${reason}`, "Fetch or write the file again", { cause });
 }
 
-/** A name from a file, fit for a terminal. */
+/** A name from a file, fit for a terminal: no control characters, none that turn the line round, and not long. */
 export function quote(name: string): string {
-  return JSON.stringify(name.slice(0, 200));
+  return JSON.stringify(name.slice(0, 200)).replaceAll(
+    /[\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069]/g,
+    (character) => `\\u${character.charCodeAt(0).toString(16).padStart(4, "0")}`,
+  );
 }
 
 /**

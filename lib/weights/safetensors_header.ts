@@ -95,7 +95,7 @@ function parseJson(header: Uint8Array, path: string): Record<string, unknown> {
     json = parseUntrustedJson(header);
   } catch (cause) {
     if (cause instanceof RangeError) throw refuse(path, `its header is too large: ${cause.message}`, cause);
-    throw refuse(path, `its header is not JSON (${(cause as Error).message.slice(0, 100)})`, cause);
+    throw refuse(path, `its header is not JSON: ${quote((cause as Error).message)}`, cause);
   }
   if (typeof json !== "object" || json === null || Array.isArray(json)) {
     throw refuse(path, "its header is not an object");
@@ -116,7 +116,7 @@ function parseTensor(name: string, value: unknown, dataStart: number, dataBytes:
   }
   const { dtype, shape, data_offsets: [begin, end] } = parsed.data;
   const bits = BITS.get(dtype) ?? 8 * (ELEMENT_BYTES.get(dtype) ?? NaN);
-  if (Number.isNaN(bits)) throw refuse(path, `${label} has the unknown type ${JSON.stringify(dtype.slice(0, 50))}`);
+  if (Number.isNaN(bits)) throw refuse(path, `${label} has the unknown type ${quote(dtype)}`);
   if (begin > end || end > dataBytes) {
     throw refuse(path, `${label} lies at bytes ${begin} to ${end} of ${dataBytes}`);
   }

@@ -10,7 +10,7 @@ import { PickleError } from "./torch_pickle_bytes.ts";
 import { isKind, resolveStorage } from "./torch_pickle_globals.ts";
 import { ForbiddenGlobal, runPickle } from "./torch_pickle_machine.ts";
 import type { Dict, Value } from "./torch_pickle_values.ts";
-import { readZipEntries } from "./torch_pickle_zip.ts";
+import { locateEntries, readZipDirectory } from "./torch_pickle_zip.ts";
 import type { WeightsFile } from "./weights_file.ts";
 
 const FORMAT = "PyTorch";
@@ -36,8 +36,9 @@ export function openTorch(path: string): WeightsFile {
   const file = openRandomAccess(path, FORMAT);
   try {
     checkZip(file);
-    const entries = readZipEntries(file);
-    const folder = findFolder(file, entries);
+    const directory = readZipDirectory(file);
+    const folder = findFolder(file, directory.entries.map(({ name }) => name));
+    const entries = locateEntries(file, directory);
     checkByteOrder(file, entries.get(`${folder}/byteorder`));
     const pickle = readSmall(file, entries.get(`${folder}/data.pkl`)!, MAX_PICKLE_BYTES, "data.pkl");
     const value = interpret(file, pickle, (key) => entries.get(`${folder}/data/${key}`));
@@ -63,11 +64,11 @@ function checkZip(file: RandomAccess): void {
 }
 
 /** The archive's one folder. */
-function findFolder(file: RandomAccess, entries: ReadonlyMap<string, FileRange>): string {
-  const folders = [...entries.keys()].flatMap((name) => /^([^/]+)\/data\.pkl$/.exec(name)?.[1] ?? []);
+function findFolder(file: RandomAccess, names: readonly string[]): string {
+  const folders = names.flatMap((name) => /^([^/]+)\/data\.pkl$/.exec(name)?.[1] ?? []);
   if (folders.length !== 1) throw file.refuse(`it holds ${folders.length} entries data.pkl in place of one`);
   const [folder] = folders as [string];
-  if (entries.has(`${folder}/constants.pkl`)) {
+  if (names.includes(`${folder}/constants.pkl`)) {
     throw inputError(
       `${file.path} is a TorchScript archive, a program with weights`,
       "Save the model's state_dict() alone, best with safetensors.torch.save_file",

@@ -1,7 +1,9 @@
 /** The operands of pickle instructions, taken one after the other from bytes that may end or lie at any point. */
 
-/** Longest integer that is believed, in bytes; 8 is what sizes and counters need. */
-const MAX_INTEGER_BYTES = 32;
+import { quote } from "./random_access.ts";
+
+/** Longest integer that is believed, in bytes; sizes and counters need 8, seeds 16. */
+const MAX_INTEGER_BYTES = 16;
 
 /** What is wrong with a pickle; not yet said of which file. */
 export class PickleError extends Error {
@@ -68,7 +70,9 @@ export function pickleBytes(bytes: Uint8Array): PickleBytes {
     float64: () => view.getFloat64(skip(8), false),
     long: (length) => {
       if (length < 0 || length > MAX_INTEGER_BYTES) throw new PickleError(`it has an integer of ${length} bytes`);
-      return narrow(take(length).reduceRight((sum, byte) => sum << 8n | BigInt(byte), 0n), 8 * length);
+      const words = new BigUint64Array(2);
+      new Uint8Array(words.buffer).set(take(length));
+      return narrow(BigInt.asIntN(8 * length, words[1]! << 64n | words[0]!));
     },
     text: (length) => decodeUtf8(take(length)),
     line,
@@ -76,19 +80,19 @@ export function pickleBytes(bytes: Uint8Array): PickleBytes {
     decimal: (instruction) => {
       const text = line();
       if (instruction === "INT" && (text === "00" || text === "01")) return text === "01";
-      if (!/^-?\d{1,77}L?$/.test(text)) throw new PickleError(`it has an integer ${JSON.stringify(text.slice(0, 80))}`);
-      return narrow(BigInt(text.replace("L", "")), 256);
+      if (!/^-?\d{1,38}L?$/.test(text)) throw new PickleError(`it has an integer ${quote(text)}`);
+      return narrow(BigInt(text.replace("L", "")));
     },
     floatLine: () => {
       const text = line();
       if (!/^-?(\d{1,400}(\.\d{0,400})?(e[+-]?\d{1,4})?|inf|nan)$/.test(text)) {
-        throw new PickleError(`it has a float ${JSON.stringify(text.slice(0, 80))}`);
+        throw new PickleError(`it has a float ${quote(text)}`);
       }
       return Number(text.replace("inf", "Infinity"));
     },
     index: () => {
       const text = line();
-      if (!/^\d{1,15}$/.test(text)) throw new PickleError(`it has a memo number ${JSON.stringify(text.slice(0, 80))}`);
+      if (!/^\d{1,15}$/.test(text)) throw new PickleError(`it has a memo number ${quote(text)}`);
       return Number(text);
     },
   };
@@ -104,8 +108,7 @@ function decodeUtf8(bytes: Uint8Array): string {
   }
 }
 
-function narrow(unsigned: bigint, bits: number): number | bigint {
-  const value = BigInt.asIntN(bits, unsigned);
+function narrow(value: bigint): number | bigint {
   return BigInt.asIntN(53, value) === value ? Number(value) : value;
 }
 

@@ -21,28 +21,46 @@ const MAX_DIRECTORY_BYTES = 16 * 2 ** 20;
 /** A 32-bit field that says: see the zip64 fields. */
 const SEE_ZIP64 = 0xffffffff;
 
+/** An entry as the directory describes it. */
 interface Entry {
-  name: string;
-  flags: number;
-  byteLength: number;
-  headerOffset: number;
+  readonly name: string;
+  readonly flags: number;
+  readonly isStored: boolean;
+  readonly byteLength: number;
+  readonly headerOffset: number;
+}
+
+/** An archive's directory, as far as it makes sense by itself. */
+export interface ZipDirectory {
+  readonly entries: readonly Entry[];
+  /** Where in the file it begins, and entries end. */
+  readonly byteOffset: number;
 }
 
 /**
- * The entries of an archive by name, each a range of the file.
+ * Reads the directory of an archive.
  *
- * @throws an input error when the archive is damaged or something that `torch.save` does not write
+ * @throws an input error when it is damaged
  */
-export function readZipEntries(file: RandomAccess): Map<string, FileRange> {
+export function readZipDirectory(file: RandomAccess): ZipDirectory {
   const directory = findDirectory(file);
-  const entries = readDirectory(file, directory);
+  return { entries: readDirectory(file, directory), byteOffset: directory.byteOffset };
+}
+
+/**
+ * The entries by name, each a range of the file.
+ *
+ * @throws an input error when they lie in a way that `torch.save` does not write them
+ */
+export function locateEntries(file: RandomAccess, { entries, byteOffset }: ZipDirectory): Map<string, FileRange> {
   const ranges = new Map<string, FileRange>();
   let end = 0;
   for (const entry of entries.toSorted((a, b) => a.headerOffset - b.headerOffset)) {
+    if (!entry.isStored) throw file.refuse(`entry ${quote(entry.name)} is compressed, which torch.save never does`);
     if (entry.headerOffset < end) throw file.refuse(`entry ${quote(entry.name)} overlaps the one before it`);
     const range = readLocalHeader(file, entry);
     end = range.byteOffset + range.byteLength;
-    if (end > directory.byteOffset) throw file.refuse(`entry ${quote(entry.name)} runs into the directory`);
+    if (end > byteOffset) throw file.refuse(`entry ${quote(entry.name)} runs into the directory`);
     ranges.set(entry.name, range);
   }
   if (ranges.size < entries.length) throw file.refuse("two entries have the same name");
@@ -135,9 +153,7 @@ function decodeName(file: RandomAccess, bytes: Uint8Array): string {
 function parseEntry(file: RandomAccess, name: string, view: DataView, at: number, extra: DataView): Entry {
   const flags = view.getUint16(at + 8, true);
   if (flags & 0x2041) throw file.refuse(`entry ${quote(name)} is encrypted`);
-  if (view.getUint16(at + 10, true) !== 0) {
-    throw file.refuse(`entry ${quote(name)} is compressed, which torch.save never does`);
-  }
+  const isStored = view.getUint16(at + 10, true) === 0;
   const sizes = [24, 20, 42].map((offset) => view.getUint32(at + offset, true)); // in the order of the zip64 field
   const wide = sizes.includes(SEE_ZIP64) ? zip64Values(file, name, extra) : [];
   const [byteLength, stored, headerOffset] = sizes.map((size) => {
@@ -146,9 +162,11 @@ function parseEntry(file: RandomAccess, name: string, view: DataView, at: number
     if (value === undefined) throw file.refuse(`entry ${quote(name)} lacks its zip64 sizes`);
     return value;
   }) as [number, number, number];
-  if (byteLength !== stored) throw file.refuse(`entry ${quote(name)} claims ${byteLength} bytes, but stores ${stored}`);
+  if (isStored && byteLength !== stored) {
+    throw file.refuse(`entry ${quote(name)} claims ${byteLength} bytes, but stores ${stored}`);
+  }
   if (view.getUint16(at + 34, true) !== 0) throw file.refuse(`entry ${quote(name)} is on another disk`);
-  return { name, flags, byteLength, headerOffset };
+  return { name, flags, isStored, byteLength, headerOffset };
 }
 
 /** The 64-bit numbers of a directory entry's zip64 field. */

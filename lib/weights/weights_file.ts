@@ -29,7 +29,7 @@ export interface WeightsFile extends Disposable {
 }
 
 /** The formats, the safest and fastest first. */
-const FORMATS: readonly WeightsFormat<WeightsFile>[] = [SAFETENSORS, TORCH, FLAX];
+export const WEIGHT_FORMATS: readonly WeightsFormat<WeightsFile>[] = [SAFETENSORS, TORCH, FLAX];
 
 /**
  * Opens the weights in a model's folder: the first found of safetensors, PyTorch and Flax, each as a single file before
@@ -38,12 +38,12 @@ const FORMATS: readonly WeightsFormat<WeightsFile>[] = [SAFETENSORS, TORCH, FLAX
  * @throws an input error when there are none, a shard is missing, or a file is damaged
  */
 export function openWeights(folder: string): WeightsFile {
-  for (const format of FORMATS) {
+  for (const format of WEIGHT_FORMATS) {
     const weights = openFolder(folder, format);
     if (weights) return weights;
   }
   throw inputError(
-    `${folder} has no weights: none of ${FORMATS.flatMap(fileNames).join(", ")}`,
+    `${folder} has no weights: none of ${WEIGHT_FORMATS.flatMap(fileNames).join(", ")}`,
     "Choose a model in the layout of transformers",
   );
 }

@@ -87,7 +87,7 @@ async function check(
     const { outputs, gradients } = await graph.run({}, DRAW);
     for (const name of Object.keys(inputs)) {
       if (inputs[name]!.kind === "constant") continue;
-      const gradient = isLoss ? outputs.dlogits : gradients[name]!;
+      const gradient: Float32Array = isLoss ? outputs.dlogits : gradients[name]!;
       const direction = normal(`direction of ${name}`, gradient.length);
       const expected = (8 * (await value(name, direction, step) - await value(name, direction, -step)) -
         (await value(name, direction, 2 * step) - await value(name, direction, -2 * step))) / (12 * step);

@@ -1,59 +1,11 @@
+/** The hub and its cache: what is fetched, what is not fetched again, and what is refused before anything is fetched. */
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { WinnowError } from "../../lib/support/errors.ts";
 import { downloadFromHub } from "../../lib/weights/hub.ts";
-import { hubCacheFolder } from "../../lib/weights/hub_cache.ts";
+import { hubCacheFolder, hubEndpoint, hubToken, isOffline } from "../../lib/weights/hub_environment.ts";
 import { resolvePretrained } from "../../lib/weights/pretrained.ts";
-import { COMMIT, type HubServer, startHub } from "../support/hub_server.ts";
-
-const MODEL = {
-  "config.json": '{"model_type":"bert"}',
-  "vocab.txt": "",
-  "model.safetensors": "w".repeat(300_000),
-  "README.md": "# A model",
-  "pytorch_model.bin": "p".repeat(200),
-  "data/posts.csv": "post_id,text\n1,héllo\n",
-};
-
-interface Bench {
-  hub: HubServer;
-  cacheDir: string;
-  /** Milliseconds of each wait between attempts; none is waited. */
-  waits: number[];
-  options: {
-    cacheDir: string;
-    delay: (milliseconds: number) => Promise<void>;
-    env: (name: string) => string | undefined;
-  };
-}
-
-/** Runs a test against a fresh hub and cache, with the environment that it needs. */
-function hubTest(name: string, body: (bench: Bench) => Promise<void>, env: Record<string, string> = {}): void {
-  Deno.test(name, async () => {
-    await using hub = startHub(MODEL);
-    const cacheDir = await Deno.makeTempDir();
-    const waits: number[] = [];
-    const variables: Record<string, string> = { HF_ENDPOINT: hub.url, ...env };
-    const delay = (milliseconds: number) => Promise.resolve(void waits.push(milliseconds));
-    try {
-      await body({ hub, cacheDir, waits, options: { cacheDir, delay, env: (name) => variables[name] } });
-    } finally {
-      await Deno.remove(cacheDir, { recursive: true });
-    }
-  });
-}
-
-const status = (code: number) => () => Response.json({ error: `status ${code}` }, { status: code });
-
-async function rejected(action: Promise<unknown>, kind: string, message: RegExp, remedy = /./): Promise<void> {
-  await assert.rejects(action, (error) => {
-    assert.ok(error instanceof WinnowError, String(error));
-    assert.equal(error.kind, kind);
-    assert.match(error.message, message);
-    assert.match(error.remedy, remedy);
-    return true;
-  });
-}
+import { hubTest, MODEL, names, rejected } from "../support/hub_case.ts";
+import { COMMIT } from "../support/hub_server.ts";
 
 hubTest(
   "a model is fetched into the standard cache once, without what is not needed",
@@ -93,56 +45,6 @@ hubTest("dataset files are chosen by list or predicate", async ({ cacheDir, opti
   );
 });
 
-hubTest("what may pass is tried again after 1, 2, 4, 8 seconds", async ({ hub, waits, options }) => {
-  hub.failures.push(status(503), status(429), status(500), status(502));
-  await resolvePretrained("org/name", options);
-  assert.deepEqual(waits, [1000, 2000, 4000, 8000]);
-});
-
-hubTest("after 5 attempts it is given up", async ({ hub, waits, options }) => {
-  hub.failures.push(...Array(9).fill(status(503)));
-  await rejected(
-    resolvePretrained("org/name", options),
-    "failure",
-    /did not deliver the model "org\/name" in 5 attempts/,
-  );
-  assert.deepEqual([waits, hub.requests.length], [[1000, 2000, 4000, 8000], 5]);
-});
-
-hubTest("401, 403 and 404 are not tried again and say what to do", async ({ hub, waits, options }) => {
-  hub.failures.push(status(401));
-  await rejected(resolvePretrained("org/name", options), "input", /gated or private/, /Accept its terms .*HF_TOKEN/);
-  hub.failures.push(status(403));
-  await rejected(resolvePretrained("org/name", options), "input", /refuses access/, /Accept its terms .*HF_TOKEN/);
-  await rejected(resolvePretrained("org/other", options), "input", /has no model "org\/other"/, /Check the id/);
-  await rejected(resolvePretrained("org/name", { ...options, revision: "v9" }), "input", /at that revision \(404\)/);
-  assert.deepEqual([waits, hub.requests.length], [[], 4]);
-});
-
-hubTest(
-  "a file that breaks off or comes damaged is fetched again, and never kept",
-  async ({ hub, waits, cacheDir, options }) => {
-    const request = { ...options, repo: "org/name", type: "model", files: ["config.json"] } as const;
-    const first = [undefined, undefined, undefined]; // revision, two pages of files
-    hub.failures.push(...first, undefined, () => new Response("{}"), undefined, status(503));
-    hub.failures.push(
-      undefined,
-      () => new Response('{"model_type":"BERT"}'),
-      undefined,
-      () => new Response("x".repeat(1000)),
-    );
-    const { folder } = await downloadFromHub(request);
-    assert.deepEqual(waits, [1000, 2000, 4000, 8000]);
-    assert.equal(await Deno.readTextFile(join(folder, "config.json")), MODEL["config.json"]);
-    assert.equal([...Deno.readDirSync(join(cacheDir, "models--org--name", "blobs"))].length, 1);
-
-    Deno.removeSync(join(folder, "config.json"));
-    Deno.writeTextFileSync(join(folder, "config.json"), "{"); // a truncated copy is seen and replaced
-    await downloadFromHub(request);
-    assert.equal(await Deno.readTextFile(join(folder, "config.json")), MODEL["config.json"]);
-  },
-);
-
 hubTest("the token goes to the hub and not to the host of the files", async ({ hub, options }) => {
   await resolvePretrained("org/name", options);
   assert.ok(hub.authorizations.hub.every((header) => header === "Bearer secret-token"));
@@ -161,11 +63,6 @@ hubTest("a cache that Python's library filled will do when the hub is out of rea
   assert.equal((await resolvePretrained("org/name", options)).folder, snapshot);
 }, { HF_HUB_OFFLINE: "1" });
 
-hubTest("an unreachable hub is tried 5 times", async ({ waits, options }) => {
-  await rejected(resolvePretrained("org/name", options), "failure", /in 5 attempts/, /local folder/);
-  assert.equal(waits.length, 4);
-}, { HF_ENDPOINT: "http://127.0.0.1:1" });
-
 hubTest("names that lead elsewhere are refused before any request", async ({ hub, options }) => {
   for (const repo of ["../etc", "a/../b", "a b/c", "org/name--x", "", "org/.."]) {
     await rejected(
@@ -181,13 +78,7 @@ hubTest("names that lead elsewhere are refused before any request", async ({ hub
       /revision/,
     );
   }
-  const tree = (path: string) => () => Response.json([{ type: "file", path, size: 1, oid: "0".repeat(40) }]);
-  for (const path of ["../../x", "/etc/x", "a//b", "C:\\x"]) {
-    hub.failures.push(tree(path));
-    const request = { ...options, repo: "org/name", type: "model", revision: COMMIT, files: () => true } as const;
-    await rejected(downloadFromHub(request), "input", /lists the path/);
-  }
-  assert.equal(hub.requests.length, 4);
+  assert.equal(hub.log.length, 0);
 });
 
 Deno.test("local folders are used as they are; what is missing is named", async () => {
@@ -212,4 +103,129 @@ Deno.test("the cache folder follows Hugging Face's variables", () => {
   assert.equal(folder({ XDG_CACHE_HOME: "/d" }), "/d/huggingface/hub");
   assert.equal(folder({ HOME: "/e" }), "/e/.cache/huggingface/hub");
   assert.throws(() => folder({}), /no home folder is known/);
+});
+
+hubTest("files that the hub may not list are refused", async ({ hub, request }) => {
+  const oid = "0".repeat(40);
+  const listed = (entry: object) => void hub.script.tree.push(() => Response.json([{ type: "file", ...entry }]));
+  const download = () => downloadFromHub(request(() => true, { revision: COMMIT }));
+  for (const path of ["../../x", "/etc/x", "a//b", "C:\\x", "a/./b"]) {
+    listed({ path, size: 1, oid });
+    await rejected(download(), "input", /lists the path/);
+  }
+  listed({ path: "a", size: 1, oid: "../../../etc/x" });
+  await rejected(download(), "input", /lists a without a hash/);
+  for (const size of [-1, 0.5, 1e300]) {
+    listed({ path: "a", size, oid });
+    await rejected(download(), "input", /lists a with the size/);
+  }
+});
+
+hubTest("a list of files that are all there needs no request, not even for their list", async ({ hub, ...bench }) => {
+  const { cacheDir, request } = bench;
+  const repo = join(cacheDir, "models--org--name"), snapshot = join(repo, "snapshots", COMMIT);
+  await Deno.mkdir(join(repo, "refs"), { recursive: true });
+  await Deno.mkdir(snapshot, { recursive: true });
+  await Deno.writeTextFile(join(repo, "refs", "main"), COMMIT);
+  await Deno.writeTextFile(join(snapshot, "config.json"), MODEL["config.json"]);
+  assert.equal((await downloadFromHub(request(["config.json"]))).folder, snapshot);
+  assert.equal(hub.log.length, 0);
+
+  // A predicate may mean more than is there: the list is asked for once and then known.
+  const some = request((path) => /\.(json|csv)$/.test(path));
+  assert.deepEqual((await downloadFromHub(some)).files, ["config.json", "data/posts.csv"]);
+  assert.deepEqual([...new Set(hub.log.map(({ route }) => route))], ["tree", "resolve"]);
+  assert.ok(!hub.log.some(({ path }) => path.endsWith("config.json")), "what is there is not fetched");
+  const requests = hub.log.length;
+  await downloadFromHub(some);
+  assert.equal(hub.log.length, requests);
+});
+
+hubTest("when the hub is out of reach, a predicate takes what is there", async ({ hub, cacheDir, request }) => {
+  await downloadFromHub(request(["config.json"]));
+  await Deno.remove(join(cacheDir, "models--org--name", "trees"), { recursive: true });
+  hub.failures.push(...Array(5).fill(() => new Response("down", { status: 503 })));
+  assert.deepEqual((await downloadFromHub(request(() => true))).files, ["config.json"]);
+});
+
+hubTest(
+  "branches and tags may hold slashes; paths any character",
+  async ({ hub, cacheDir, request }) => {
+    const odd = "odd #1 50%?/é+ü.txt";
+    hub.add("org/name", { [odd]: "here", "other%2F.bin": "x".repeat(500) });
+    const { folder } = await downloadFromHub(request(() => true, { revision: "refs/pr/1" }));
+    assert.equal(await Deno.readTextFile(join(folder, odd)), "here");
+    assert.deepEqual(names(folder), ["odd #1 50%?", "other%2F.bin"]);
+    assert.equal(await Deno.readTextFile(join(cacheDir, "models--org--name/refs/refs/pr/1")), COMMIT);
+  },
+  {},
+  { revisions: ["refs/pr/1"], resolveCache: true },
+);
+
+hubTest("progress goes from the first byte to the last of each file", async ({ request }) => {
+  const seen: [string, number, number][] = [], begun: string[] = [];
+  await downloadFromHub(request(() => true, {
+    onDownload: (path) => begun.push(path),
+    onProgress: (...progress) => seen.push(progress),
+  }));
+  assert.deepEqual(begun, Object.keys(MODEL));
+  for (const [path, content] of Object.entries(MODEL)) {
+    const received = seen.filter(([name]) => name === path).map(([, received]) => received);
+    const size = new TextEncoder().encode(content).length;
+    assert.deepEqual(received, received.toSorted((a, b) => a - b));
+    if (size > 0) assert.equal(received.at(-1), size);
+    assert.ok(seen.every(([name, , bytes]) => name !== path || bytes === size));
+  }
+});
+
+hubTest("a download is ended by its signal, also while it waits", async ({ hub, options, request }) => {
+  const during = new AbortController();
+  const why = new Error("enough");
+  hub.script.files.push((request) => {
+    during.abort(why);
+    return hub.silence?.(request);
+  });
+  await assert.rejects(downloadFromHub(request(["model.safetensors"], { signal: during.signal })), why);
+  const waiting = new AbortController();
+  const delay = () => new Promise<void>(() => waiting.abort(why));
+  hub.script.files.push(() => new Response(null, { status: 503 }));
+  const again = { ...request(["model.safetensors"]), ...options, delay, signal: waiting.signal };
+  await assert.rejects(downloadFromHub(again), why);
+});
+
+Deno.test("the token is HF_TOKEN, else what `hf auth login` wrote", async () => {
+  const home = await Deno.makeTempDir();
+  try {
+    const token = (variables: Record<string, string>) => hubToken((name) => variables[name]);
+    assert.equal(await token({ HF_HOME: home }), undefined);
+    await Deno.writeTextFile(join(home, "token"), "hf_file\n");
+    await Deno.writeTextFile(join(home, "other"), " hf_other ");
+    assert.equal(await token({ HF_HOME: home }), "hf_file");
+    assert.equal(await token({ HF_HOME: home, HF_TOKEN: " hf_set\n" }), "hf_set");
+    assert.equal(await token({ HF_HOME: home, HF_TOKEN: "", HUGGING_FACE_HUB_TOKEN: "hf_old" }), "hf_old");
+    assert.equal(await token({ HF_HOME: home, HF_TOKEN_PATH: join(home, "other") }), "hf_other");
+    assert.equal(await token({ HOME: home, HF_TOKEN_PATH: "~/other" }), "hf_other");
+    assert.equal(await token({ HOME: join(home, "token") }), undefined);
+    await rejected(token({ HF_TOKEN: "s3cret\nsecret" }), "input", /HF_TOKEN holds no token/);
+  } finally {
+    await Deno.remove(home, { recursive: true });
+  }
+});
+
+hubTest("an address that cannot be a hub's is refused without its password", async ({ options, request }) => {
+  for (const endpoint of ["nowhere", "ftp://a/b", "https://user:s3cret@hub.example", "http://a?x=1"]) {
+    const env = (name: string) => name === "HF_ENDPOINT" ? endpoint : options.env(name);
+    await rejected(downloadFromHub(request([], { env })), "input", /HF_ENDPOINT (is no address|holds a password)/);
+  }
+});
+
+Deno.test("commands may read every variable that the hub's settings are taken from", async () => {
+  const read = new Set<string>();
+  const env = (name: string) => void read.add(name);
+  assert.throws(() => hubCacheFolder(env));
+  hubEndpoint(env);
+  isOffline(env);
+  await hubToken(env);
+  const { permissions } = JSON.parse(await Deno.readTextFile(new URL("../../deno.json", import.meta.url)));
+  assert.deepEqual([...read].filter((name) => !permissions.train.env.includes(name)), []);
 });

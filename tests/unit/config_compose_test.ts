@@ -106,6 +106,40 @@ Deno.test("override values are YAML, and text where the key takes text", () => {
   assert.ok(search_space["training.learning_rate"]);
 });
 
+Deno.test("how posts are put before the model may be searched, and trials get what they draw", () => {
+  const axes = {
+    "data.input_format": "{type: categorical, choices: [multi_label, binary_pairs]}",
+    "data.doc_stride": "{type: categorical, choices: [null, 0, 16]}",
+    "data.max_length": "{type: int, low: 64, high: 128, step: 32}",
+    "data.window_aggregation": "{type: categorical, choices: [max, mean]}",
+  };
+  const overrides = Object.entries(axes).map(([key, axis]) => `search_space.${key}=${axis}`);
+  const config = loadConfig({ file: QUICKSTART, overrides });
+  assert.deepEqual(withParams(config, { "data.doc_stride": 16, "data.input_format": "binary_pairs" }).data, {
+    ...config.data,
+    doc_stride: 16,
+    input_format: "binary_pairs",
+  });
+  // What each allows by itself may not go together: the trial says so.
+  assert.match(
+    refusal(() => withParams(config, { "data.doc_stride": 80, "data.max_length": 64 })).message,
+    /at most 62 of data\.max_length 64 .* but found 80 \(trial parameters\)/,
+  );
+});
+
+Deno.test("criterion texts are merged label by label, and a file of its own may hold them", () => {
+  const folder = folderWith({
+    "mine.yaml": "defaults: [quickstart]\ndata: { criterion_texts: { FATIGUE: no energy } }",
+  });
+  const { data } = loadConfig({
+    file: join(folder, "mine.yaml"),
+    overrides: ["data.criterion_texts.ANHEDONIA=no joy"],
+  });
+  assert.deepEqual(data.criterion_texts, { FATIGUE: "no energy", ANHEDONIA: "no joy" });
+  const none = loadConfig({ file: join(folder, "mine.yaml"), overrides: ["data.criterion_texts=null"] });
+  assert.equal(none.data.criterion_texts, null);
+});
+
 Deno.test("an empty search space takes every axis out", () => {
   assert.deepEqual(loadConfig({ file: QUICKSTART, overrides: ["search_space={}"] }).search_space, {});
 });
@@ -168,7 +202,43 @@ const BAD_OVERRIDES: [string[], string][] = [
   ],
   [["data.criteria=[A, A]"], 'Expected data.criteria to name each criterion once but found "A" twice (command line)'],
   [
-    ["data.splits={validation: 0.5, test: 0.5, seed: 1}"],
+    ["data.doc_stride=94"],
+    "Expected data.doc_stride to be less than the tokens of a post in a window, at most 94 of data.max_length 96 beside " +
+    "special tokens, but found 94 (command line)",
+  ],
+  [
+    ["data.input_format=binary_pairs", "data.doc_stride=92"],
+    "Expected data.doc_stride to be less than the tokens of a post in a window, at most 92 of data.max_length 96 beside " +
+    "special tokens and the text of a criterion, but found 92 (command line)",
+  ],
+  [
+    ["data.input_format=binary_pairs", "data.max_length=4"],
+    "Expected data.max_length to leave room for a post beside special tokens and the text of a criterion but found 4 " +
+    "(command line)",
+  ],
+  [
+    ["data.doc_stride=-1"],
+    "Expected data.doc_stride to be an integer from 0 to 65535 or null but found -1 (command line)",
+  ],
+  [
+    ["data.window_aggregation=sum"],
+    'Expected data.window_aggregation to be one of max, mean but found "sum" (command line)',
+  ],
+  [
+    ["data.criterion_texts={ANHEDONIA: ok, ANHEDONNIA: typo}"],
+    'Expected data.criterion_texts to have texts for labels of data.criteria but found "ANHEDONNIA" (command line); ' +
+    'did you mean "ANHEDONIA"?',
+  ],
+  [
+    ["data.criterion_texts.FATIGUE=' '"],
+    'Expected data.criterion_texts.FATIGUE to be a text but found " " (command line)',
+  ],
+  [
+    ["data.criterion_texts=tired"],
+    'Expected data.criterion_texts to be a mapping or null but found "tired" (command line)',
+  ],
+  [
+    ["data.splits={declared: true, validation: 0.5, test: 0.5, seed: 1}"],
     "Expected data.splits.validation + data.splits.test to be less than 1 but found 0.5 + 0.5 (command line)",
   ],
   [
@@ -227,7 +297,22 @@ const BAD_AXES: [string, string, string][] = [
     'unknown key "training.epoch" in search_space (command line); did you mean "training.epochs"?',
   ],
   ["training", "{type: int, low: 1, high: 2}", "search_space cannot vary all of training"],
-  ["data.splits.seed", "{type: int, low: 1, high: 2}", "search_space cannot vary data.splits.seed: the trials"],
+  [
+    "data.splits.seed",
+    "{type: int, low: 1, high: 2}",
+    "search_space cannot vary data.splits.seed: the trials of a study share it (model, training, seed, " +
+    "data.input_format, data.max_length, data.doc_stride and data.window_aggregation may vary)",
+  ],
+  [
+    "data.criterion_texts",
+    "{type: categorical, choices: [a, b]}",
+    "search_space cannot vary all of data.criterion_texts",
+  ],
+  [
+    "data.criterion_texts.FATIGUE",
+    "{type: categorical, choices: [a, b]}",
+    "search_space cannot vary data.criterion_texts.FATIGUE",
+  ],
   [
     "training.epochs",
     "{type: uniform, low: 1, high: 2}",

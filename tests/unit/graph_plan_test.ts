@@ -148,7 +148,7 @@ Deno.test("activations have rows up to a multiple of 32", () => {
 Deno.test("the union of plans holds each of them", () => {
   fc.assert(fc.property(fc.array(programs, { minLength: 1, maxLength: 4 }), (drawn) => {
     const plans = drawn.map((program) => planMemory(build(program).g));
-    const union = unionLayout(plans);
+    const union = unionLayout(plans.map(({ layout }) => layout));
     for (const { layout } of plans) {
       layout.chunkBytes.forEach((bytes, chunk) => assert.ok(union.chunkBytes[chunk]! >= bytes));
     }
@@ -221,7 +221,7 @@ Deno.test("parameters with one weight decay form one run per buffer, without gap
   ]);
   for (const { name, decay } of specs) {
     const slot = set.slot(name);
-    const run = set.runs.find((run) => run.decay === decay)!.slot;
+    const run: ArenaSlot = set.runs.find((run) => run.decay === decay)!.slot;
     assert.ok(run.offset <= slot.offset && end(slot) <= run.offset + run.size, name);
   }
   assert.equal(layoutParameters(specs, targetWith(512)).runs.length, 4);

@@ -1,9 +1,8 @@
 import assert from "node:assert/strict";
 import { bertNormalizer } from "../../lib/text/bert_normalizer.ts";
-import { loadTokenizer } from "../../lib/text/load_tokenizer.ts";
 import { buildWordPieceVocabulary } from "../../lib/text/vocabulary.ts";
 import { wordPieceTokenizer } from "../../lib/text/word_piece_tokenizer.ts";
-import { WinnowError } from "../../lib/support/errors.ts";
+import { rememberWords } from "../../lib/text/word_cache.ts";
 
 const SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"];
 
@@ -87,38 +86,6 @@ Deno.test("a vocabulary with a token twice or without a special token is refused
   assert.throws(() => wordPieceTokenizer(["[PAD]", "[UNK]"], { lowercase: true }), /no classification token "\[CLS\]"/);
 });
 
-Deno.test("folders without a BERT tokenizer are refused with the reason", async () => {
-  const folder = await Deno.makeTempDir();
-  const refusal = async (files: Record<string, string>, message: RegExp) => {
-    for await (const entry of Deno.readDir(folder)) await Deno.remove(`${folder}/${entry.name}`);
-    for (const [name, text] of Object.entries(files)) await Deno.writeTextFile(`${folder}/${name}`, text);
-    await assert.rejects(loadTokenizer(folder), (error) => {
-      assert.ok(error instanceof WinnowError && error.kind === "input" && error.remedy !== "", String(error));
-      assert.match(error.message, message);
-      return true;
-    });
-  };
-  try {
-    const bert = { normalizer: { type: "BertNormalizer" }, pre_tokenizer: { type: "BertPreTokenizer" } };
-    await refusal({}, /no tokenizer: neither tokenizer\.json nor vocab\.txt/);
-    await refusal({ "tokenizer.json": "{" }, /tokenizer\.json is not JSON/);
-    await refusal({ "tokenizer.json": "[]" }, /tokenizer\.json: value: /);
-    await refusal({ "tokenizer.json": '{"model":{"type":"BPE"}}' }, /the model BPE; supported is WordPiece/);
-    await refusal(
-      { "tokenizer.json": JSON.stringify({ ...bert, model: { type: "WordPiece" } }) },
-      /"model" in .*unk_token/,
-    );
-    await refusal(
-      { "tokenizer.json": '{"model":{"type":"WordPiece"},"normalizer":{"type":"NFC"}}' },
-      /the normalizer NFC; supported is BertNormalizer/,
-    );
-    await refusal({ "vocab.txt": "a\nb\n" }, /no unknown token "\[UNK\]"/);
-    await refusal({ "vocab.txt": "a\n", "tokenizer_config.json": '{"do_lower_case":"yes"}' }, /do_lower_case/);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
-});
-
 Deno.test("2,000 posts of tweet length are tokenized in well under a second", () => {
   const words = Array.from({ length: 3000 }, (_, i) => `word${i.toString(36)}`);
   const posts = Array.from(
@@ -138,4 +105,23 @@ Deno.test("a hostile text costs time in proportion to its length", () => {
     tokenizer.encode(text);
   }
   assert.ok(performance.now() - start < 5000, `${performance.now() - start} ms`);
+});
+
+Deno.test("words are remembered until they grow too many, and long ones not at all", () => {
+  let calls = 0;
+  const lengthOf = rememberWords((word) => {
+    calls++;
+    return word.length;
+  });
+  const word = (i: number) => "w".repeat(20) + String(i).padStart(20, "0");
+  for (let i = 0; i < 1000; i++) assert.equal(lengthOf(word(i % 10)), 40);
+  assert.equal(calls, 10);
+  for (let i = 0; i < 3; i++) lengthOf("x".repeat(65));
+  assert.equal(calls, 13);
+  for (let i = 0; i < 30_000; i++) lengthOf(word(i));
+  calls = 0;
+  lengthOf(word(29_999));
+  assert.equal(calls, 0);
+  lengthOf(word(0));
+  assert.equal(calls, 1, "forgotten");
 });
