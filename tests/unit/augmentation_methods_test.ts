@@ -51,7 +51,8 @@ Deno.test("augmentation: char_perturb makes one mistake inside of a word of four
   assert.ok(found.has("the cat is tierd") && found.has("the cat is tird") && found.has("the cat is tirred"));
   assert.ok(["tited", "tured", "tored", "tirwd"].some((typo) => found.has(`the cat is ${typo}`)), [...found].join());
   await only("char_perturb", "日本語 हिन्दी 👍👍👍👍 can't dont", []);
-  assert.ok(![...await results("char_perturb", "note")].includes("not"));
+  const chants = await results("char_perturb", "chant");
+  assert.ok(chants.size > 5 && !chants.has("cant"));
 });
 
 Deno.test("augmentation: eda does one of its four operations", async () => {
@@ -70,7 +71,7 @@ Deno.test("augmentation: insert puts whole words that the model suggests between
   const [tired, so] = ["tired", "so"].map((word) => tokenizer.encode(word).ids[0]!);
   assert.deepEqual([...asked[0]!.ids], [tokenizer.clsId, so, tokenizer.maskId, tired, tokenizer.sepId]);
   assert.equal(asked[0]!.position, 2);
-  await only("insert", "cannot sleep", [], given);
+  await only("insert", "cannot sleep well", [], given);
   await only("insert", "an idea", ["a really idea", "a deeply idea", "a quietly idea", "a weary idea"], given);
 });
 

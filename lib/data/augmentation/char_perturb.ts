@@ -52,7 +52,7 @@ function mistype(word: string, random: RandomStream): string | undefined {
   const at = 1 + random.integer(letters.length - 2);
   for (const mistake of random.shuffle(MISTAKES)) {
     const changed = mistake(letters, at, random)?.join("");
-    // "note" must not become "not".
+    // "chant" must not become "cant".
     if (changed !== undefined && !isNegation(changed)) return changed;
   }
   return undefined;

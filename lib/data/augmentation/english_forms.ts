@@ -54,6 +54,7 @@ const IRREGULAR_FORMS = Map.groupBy<string, readonly [string, Analysis]>([
     [past, { base, part: "v", form: "past" }] as const,
     ...(participle === past ? [] : [[participle, { base, part: "v", form: "participle" }] as const]),
   ]),
+  ["has", { base: "have", part: "v", form: "third_person" }] as const,
   ...IRREGULAR_PLURALS.map(([base, plural]) => [plural, { base, part: "n", form: "plural" }] as const),
 ], ([word]) => word);
 
