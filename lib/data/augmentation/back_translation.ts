@@ -35,7 +35,7 @@ export function sentencesOf(text: string, { start, end }: CharacterSpan): Charac
 function isFaithful(sentence: string, translation: string): boolean {
   const chunks = sentence.split(/\s+/).filter(isProtectedChunk);
   const emoji = sentence.match(/\p{Extended_Pictographic}/gu) ?? [];
-  return translation !== sentence && /\p{L}/u.test(translation) &&
+  return /\p{L}/u.test(translation) &&
     translation.length <= MAX_RATIO * sentence.length + SLACK &&
     sentence.length <= MAX_RATIO * translation.length + SLACK &&
     countNegations(translation) === countNegations(sentence) &&
