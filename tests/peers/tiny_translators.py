@@ -10,24 +10,30 @@ of the sentences, `from` those of `to`: what transformers.js must give.
 import json
 import os
 import sys
+from collections import Counter
 
 import torch
-from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 from transformers import DynamicCache, EncoderDecoderCache, MarianConfig, MarianMTModel, PreTrainedTokenizerFast
 
 torch.set_num_threads(1)
 LAYERS, HIDDEN, HEADS, PIECES = 1, 32, 2, 300
+SPECIAL = ("</s>", "<unk>", "<pad>")
 
 
-def train_tokenizer(sentences):
-    tokenizer = Tokenizer(models.Unigram())
+def word_tokenizer(sentences):
+    """Unigram pieces: the most frequent words, and all characters. A trainer would choose others on every run."""
+    counts = Counter(word for sentence in sentences for word in sentence.split())
+    characters = sorted({character for sentence in sentences for character in sentence if not character.isspace()})
+    words = sorted(counts, key=lambda word: (-counts[word], word))
+    pieces = [f"▁{word}" for word in words if len(word) > 1] + ["▁"] + characters
+    pieces = list(dict.fromkeys(pieces))[-PIECES:] if len(pieces) > PIECES else pieces
+    vocabulary = [(special, 0.0) for special in SPECIAL] + [(piece, -8.0 if len(piece) == 1 else -4.0) for piece in pieces]
+    tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=1))
     tokenizer.normalizer = normalizers.NFKC()
     tokenizer.pre_tokenizer = pre_tokenizers.Metaspace()
     tokenizer.decoder = decoders.Metaspace()
-    trainer = trainers.UnigramTrainer(
-        vocab_size=PIECES, special_tokens=["</s>", "<unk>", "<pad>"], unk_token="<unk>", show_progress=False
-    )
-    tokenizer.train_from_iterator(sentences, trainer)
+    tokenizer.add_special_tokens(list(SPECIAL))
     tokenizer.post_processor = processors.TemplateProcessing(
         single="$A </s>", pair="$A $B </s>", special_tokens=[("</s>", tokenizer.token_to_id("</s>"))]
     )
@@ -165,7 +171,7 @@ def translate(tokenizer, model, sentences, per_token, more):
 def main():
     folder = sys.argv[1]
     request = json.load(sys.stdin)
-    tokenizer = train_tokenizer(request["sentences"])
+    tokenizer = word_tokenizer(request["sentences"])
     texts, answer = request["sentences"], {}
     for seed, name in enumerate(("to", "from")):
         model = random_model(tokenizer, seed)
