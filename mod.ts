@@ -11,6 +11,9 @@
  */
 export { loadConfig, withParams } from "./lib/config/compose.ts";
 export type { Config } from "./lib/config/schema.ts";
+export { type Augmentation, type AugmentationOptions, augmentExamples } from "./lib/data/augmentation/augment.ts";
+export type { AugmentationServices } from "./lib/data/augmentation/method.ts";
+export { openWordNet, type WordNet } from "./lib/data/augmentation/wordnet.ts";
 export { type Dataset, loadDataset, REDSM5_CRITERIA } from "./lib/data/dataset.ts";
 export { declaredSplits, splitExamples } from "./lib/data/splits.ts";
 export { type Gpu, openGpu } from "./lib/gpu/device.ts";
@@ -20,6 +23,7 @@ export type { EncoderConfig } from "./lib/model/encoder.ts";
 export type { DataReport } from "./lib/report/data_report.ts";
 export { evaluateStudy, type StudyResult } from "./lib/study/conclude.ts";
 export { reportData } from "./lib/study/data_report.ts";
+export { translateEvidence, type TranslationResult } from "./lib/study/translate.ts";
 export { resumeStudy, startStudy, type StudyHooks } from "./lib/study/study.ts";
 export { exitCode, WinnowError } from "./lib/support/errors.ts";
 export { loadTokenizer, type LoadTokenizerOptions } from "./lib/text/load_tokenizer.ts";

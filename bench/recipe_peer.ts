@@ -80,7 +80,7 @@ export async function compareRecipe(
     data,
     model,
     signal: new AbortController().signal,
-    cache: { models: new Map(), encoded: new Map() },
+    cache: { models: new Map(), encoded: new Map(), augmented: new Map() },
   };
   const { splits } = encodedSplits(context);
   const options = evaluateOptions(context);

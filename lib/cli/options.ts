@@ -52,6 +52,16 @@ Trains on the GPU and searches hyperparameters, one trial at a time; evaluates t
                  dry-run: checks configuration, data, GPU memory and disk, and trains nothing
 ${COMMON_HELP}`;
 
+/** The text of `translate --help`. */
+export const TRANSLATE_HELP = `usage: deno task translate [--config FILE] [--json] [key=value ...]
+
+Translates the evidence of the training split to another language and back, for the augmentation back_translation. The
+models are those of augmentation.back_translation; what is translated stays in the experiments folder. The one task that
+may run native code (onnxruntime).
+
+  --config FILE  the configuration (default ${DEFAULT_CONFIG})
+${COMMON_HELP}`;
+
 /** The text of `resume --help`. */
 export const RESUME_HELP = `usage: deno task resume [--study-id ID] [--config FILE] [--json] [key=value ...]
 
@@ -137,6 +147,12 @@ export function parseTrainOptions(args: readonly string[]): TrainOptions {
     );
   }
   return { json, overrides, config: text("config") ?? DEFAULT_CONFIG, mode: mode as TrainOptions["mode"] };
+}
+
+/** The command line of `translate`. @throws inputError */
+export function parseTranslateOptions(args: readonly string[]): CommonOptions & { config: string } {
+  const { json, overrides, text } = parse(args, ["config"], "translate");
+  return { json, overrides, config: text("config") ?? DEFAULT_CONFIG };
 }
 
 /** The command line of `resume`. @throws inputError */

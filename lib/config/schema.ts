@@ -13,6 +13,7 @@ import { CRITERIA_HEADS } from "../model/criteria_heads/registry.ts";
 import { EVIDENCE_HEADS } from "../model/evidence_heads/registry.ts";
 import { CRITERIA_LOSSES } from "../model/losses/registry.ts";
 import { POOLINGS } from "../model/poolings/registry.ts";
+import { augmentationSchema } from "./augmentation.ts";
 
 const text = z.string().min(1);
 const seed = z.int().min(0);
@@ -145,6 +146,7 @@ export const configSchema = z.strictObject({
     max_posts: z.int().min(1).nullable().describe("Take at most so many posts, a deterministic sample"),
     synthetic: z.strictObject({ posts: z.int().min(10).max(1_000_000), seed }),
   }),
+  augmentation: augmentationSchema,
   training: z.strictObject({
     epochs: z.int().min(1).max(10_000),
     max_steps: z.int().min(1).nullable().describe("Stop after so many optimizer steps"),

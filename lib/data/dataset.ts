@@ -2,6 +2,7 @@
 import { createHash } from "node:crypto";
 import { inputError } from "../support/errors.ts";
 import { type AlignmentStatus, MIN_SCORE, sentenceAligner } from "./alignment.ts";
+import type { AugmentationRecord } from "./augmentation/augment.ts";
 import { type DatasetLocation, locateDataset } from "./dataset_source.ts";
 import type { Split } from "./splits.ts";
 import {
@@ -49,6 +50,8 @@ export interface Example {
   evidence: (EvidenceSpan | null)[];
   /** [K], all evidence in the order of the post, without repetitions. */
   allEvidence: EvidenceSpan[][];
+  /** How it came about, where it is an augmented copy of another. */
+  augmentation?: AugmentationRecord;
 }
 
 /** How the sentence of an annotation was found; `no_sentence`: the annotation has a label only. */

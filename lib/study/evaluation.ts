@@ -10,6 +10,7 @@ import { evaluateSplit } from "../train/evaluator.ts";
 import { flatMetrics, majorityBaseline, wholeTextBaseline } from "../train/metrics.ts";
 import { checkSignature, loadArrays, readState } from "../train/state.ts";
 import {
+  AUGMENTATION_KEY,
   encodedSplits,
   engineOptions,
   evaluateOptions,
@@ -59,7 +60,8 @@ export async function evaluateTrial(study: StudyContext, trial: TrialSummary): P
     const tested: TestedCheckpoint[] = [];
     for (const checkpoint of [best, ...others]) {
       const state = await readState(checkpoint);
-      checkSignature(state.signature, signatureOf(context), `Checkpoint ${checkpoint.folder}`);
+      const { [AUGMENTATION_KEY]: _training, ...signature } = state.signature;
+      checkSignature(signature, signatureOf(context), `Checkpoint ${checkpoint.folder}`);
       loadArrays(checkpoint.folder, engine, { moments: false });
       if (state.confidence) engine.loadConfidence(Float32Array.from(state.confidence));
       const { test } = encodedSplits(context).splits;

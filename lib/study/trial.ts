@@ -21,6 +21,12 @@ import type { EvaluateOptions } from "../train/evaluator.ts";
 import { type ModelFiles, type Signature, WEIGHTS_FILE } from "../train/state.ts";
 import { fit, type TrainingProgress } from "../train/trainer.ts";
 import { encoderConfigJson } from "../weights/encoder_config.ts";
+import {
+  augmentationReport,
+  encodeAugmented,
+  type TrainingAugmentation,
+  trainingAugmentation,
+} from "./augmentation.ts";
 import { type EncodedSplits, encodeSplits, encodingOptions, type SplitDataset, trainingTexts } from "./data_source.ts";
 import { inputRecord, shortestLength } from "./inputs.ts";
 import {
@@ -48,6 +54,8 @@ export interface StudyContext {
     readonly models: Map<string, ModelSource>;
     /** Encoded splits by tokenizer and what `encodedSplits` depends on in the configuration. */
     readonly encoded: Map<Tokenizer, Map<string, EncodedSplits>>;
+    /** Augmented copies of the training split by all that they depend on. */
+    readonly augmented: Map<string, TrainingAugmentation>;
   };
 }
 
@@ -138,6 +146,9 @@ export function signatureOf(context: StudyContext): Signature {
   };
 }
 
+/** Where a training checkpoint's signature has the hash of the augmented copies; a model is the same without them. */
+export const AUGMENTATION_KEY = "augmentation";
+
 /** The files beside the weights of a checkpoint. */
 function modelFiles(context: StudyContext): ModelFiles {
   const { config } = context;
@@ -216,6 +227,7 @@ export async function runTrial(
   await cleanPartials(checkpoints);
 
   const { splits } = encodedSplits(context);
+  const augmentation = await trainingAugmentation(context);
   const { plan, memory } = await preflight(config, context.gpu, engineOptions(context), shortestLength(context));
   log.info("trial started", {
     resume: trial.resume,
@@ -224,19 +236,20 @@ export async function runTrial(
     adapter: context.gpu.name,
     predicted_gpu_bytes: memory.total,
   });
+  if (augmentation) log.info("augmentation", augmentationReport(augmentation));
   const engine = await openEngine(context.gpu, plan);
   let savingSeconds = 0;
   try {
     const result = await fit({
       engine,
-      train: splits.train,
+      train: augmentation ? [...splits.train, ...encodeAugmented(context, augmentation)] : splits.train,
       validation: splits.validation,
       training: config.training,
       evaluation: evaluateOptions(context),
       seed: config.seed,
       metric,
       direction,
-      signature: signatureOf(context),
+      signature: { ...signatureOf(context), ...(augmentation ? { [AUGMENTATION_KEY]: augmentation.hash } : {}) },
       files: modelFiles(context),
       checkpoints,
       retention: config.retention,
@@ -292,6 +305,7 @@ export async function runTrial(
       adapter: { name: context.gpu.name },
       seeds: { run: config.seed, split: config.data.splits.seed },
       data: dataReference(context),
+      ...(augmentation ? { augmentation: augmentationReport(augmentation) } : {}),
       timings: {
         training: result.history.reduce((sum, { seconds }) => sum + seconds, 0),
         saving: savingSeconds,
