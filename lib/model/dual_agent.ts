@@ -10,7 +10,8 @@ import { BCE, criteriaLoss, recordLoss, spanLoss } from "../graph/ops/losses.ts"
 import { pool, type Pooling } from "../graph/ops/pool.ts";
 import type { ParameterSet, ParameterSpec } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { encoder, type EncoderConfig, encoderParameters, linearParameters } from "./encoder.ts";
+import { adversarialPasses } from "./adversarial.ts";
+import { encoder, type EncoderConfig, type EncoderInputs, encoderParameters, linearParameters } from "./encoder.ts";
 import type { BatchTensors } from "./inputs.ts";
 
 /** What is built on the encoder, and how. */
@@ -47,7 +48,7 @@ function forward(
   g: Graph,
   config: DualAgentConfig,
   parameter: (name: string) => Tensor,
-  inputs: BatchTensors,
+  inputs: BatchTensors & EncoderInputs,
 ): DualAgentOutputs {
   const states = encoder(g, config.encoder, parameter, inputs);
   const hidden = states.at(-1)!;
@@ -72,31 +73,45 @@ function parameterLookup(g: Graph, parameters: ParameterSet): (name: string) => 
   };
 }
 
-/** A micro-batch of training: forward, both losses into the ring, backward into the gradient arena. */
+/** How a micro-batch is trained on. */
+export interface TrainingGraphOptions {
+  /** Size of the adversarial perturbation of the word embeddings; 0, the default, for none. */
+  readonly adversarialEpsilon?: number;
+}
+
+/**
+ * A micro-batch of training: forward, both losses into the ring, backward into the gradient arena; where words are
+ * attacked, forward and backward once more.
+ */
 export function trainingGraph(
   target: Target,
   config: DualAgentConfig,
   parameters: ParameterSet,
   bind: (g: Graph) => { inputs: BatchTensors; ring: Tensor },
-): { graph: Graph; outputs: DualAgentOutputs } {
+  { adversarialEpsilon: epsilon = 0 }: TrainingGraphOptions = {},
+): { graph: Graph } {
   const g = createGraph(target, true);
   const { inputs, ring } = bind(g);
-  const outputs = forward(g, config, parameterLookup(g, parameters), inputs);
-  const criteria = criteriaLoss(g, {
-    logits: outputs.criteriaLogits,
-    labels: inputs.labels,
-    weight: inputs.sampleWeight,
-  }, BCE);
-  const span = spanLoss(g, outputs.evidenceLogits, {
-    mask: inputs.mask,
-    start: inputs.spanStart,
-    end: inputs.spanEnd,
-    weight: inputs.spanWeight,
+  const parameter = parameterLookup(g, parameters);
+  const words = { word: parameter("embeddings.word_embeddings.weight"), wordSegments: inputs.wordSegments, epsilon };
+  adversarialPasses(g, words, (perturbation, attacked) => {
+    const outputs = forward(g, config, parameter, { ...inputs, ...perturbation });
+    const criteria = criteriaLoss(g, {
+      logits: outputs.criteriaLogits,
+      labels: inputs.labels,
+      weight: inputs.sampleWeight,
+    }, BCE);
+    const span = spanLoss(g, outputs.evidenceLogits, {
+      mask: inputs.mask,
+      start: inputs.spanStart,
+      end: inputs.spanEnd,
+      weight: inputs.spanWeight,
+    });
+    if (!attacked) recordLoss(g, criteria, span, ring);
+    const seeds = new Map([[outputs.criteriaLogits, criteria.dlogits], [outputs.evidenceLogits, span.dlogits]]);
+    return differentiate(g, seeds, (parameter) => parameters.gradient(g, parameter));
   });
-  recordLoss(g, criteria, span, ring);
-  const seeds = new Map([[outputs.criteriaLogits, criteria.dlogits], [outputs.evidenceLogits, span.dlogits]]);
-  differentiate(g, seeds, (parameter) => parameters.gradient(g, parameter));
-  return { graph: g, outputs };
+  return { graph: g };
 }
 
 /** What evaluation reads back. */
