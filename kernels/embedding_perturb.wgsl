@@ -16,7 +16,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let column = index % ${COLUMNS}u;
   if (segment >= dims.segments) { return; }
   let here = segments[segment];
-  if (here.x == 0xffffffffu) { return; }
+  // A scale of 0 says that the rows are no numbers, or zeros.
+  if (here.x == 0xffffffffu || scale[0] == 0.0) { return; }
   let end = segments[segment + 1u].y;
   let change = scale[0] * rows[segment * ${COLUMNS}u + column];
   for (var i = here.y; i < end; i++) { out[order[i] * ${COLUMNS}u + column] += change; }
