@@ -7,6 +7,7 @@
  */
 
 import { z } from "zod";
+import { OPTIMIZERS } from "../graph/optimizer.ts";
 import { ACTIVATIONS } from "../graph/ops/activation.ts";
 import { COUPLINGS } from "../model/couplings/registry.ts";
 import { CRITERIA_HEADS } from "../model/criteria_heads/registry.ts";
@@ -21,6 +22,7 @@ const positive = z.number().gt(0);
 const probability = z.number().min(0).lt(1);
 const hiddenDim = z.int().min(4).max(8192).multipleOf(4);
 const share = z.number().gt(0).lt(1);
+const ratio = z.number().gt(0).max(1);
 /** A path cannot begin as a list does, so that `data.files.posts=[a.csv, b.csv]` is one. */
 const tableFiles = z.union([z.string().min(1).regex(/^[^[]/), z.array(text).min(1)]).nullable();
 
@@ -152,14 +154,30 @@ export const configSchema = z.strictObject({
     max_steps: z.int().min(1).nullable().describe("Stop after so many optimizer steps"),
     batch_size: z.int().min(1).max(1024).describe("Inputs (posts, pairs or windows) of one forward and backward pass"),
     accumulation_steps: z.int().min(1).max(1024).describe("Batches of one optimizer step"),
-    learning_rate: positive.max(1),
-    weight_decay: z.number().min(0).max(1),
-    adam_beta1: probability,
-    adam_beta2: probability,
-    adam_epsilon: positive.max(0.1),
+    optimizer: choice(OPTIMIZERS)
+      .describe("lion wants a learning rate 3 to 10 times smaller than adamw, and weight decay larger by as much"),
+    learning_rate: positive.max(1).describe("Of the heads after warmup"),
+    differential_lr_ratio: ratio.describe("The encoder's learning rate over the heads'; 1 for one rate"),
+    layer_wise_lr_decay: ratio
+      .describe("Factor on the learning rate from each encoder layer to the one below it, embeddings last; 1 for none"),
+    weight_decay: z.number().min(0).max(1).describe(
+      "Spares biases and LayerNorm; decoupled in adamw and lion, else L2",
+    ),
+    momentum: probability.describe("Of sgd"),
+    adam_beta1: probability
+      .describe("Decay of the first moment in adamw and adam; of lion, the weight of its momentum in the step"),
+    adam_beta2: probability
+      .describe("Decay of the second moment in adamw and adam; of lion, the decay of its momentum, 0.99 in its paper"),
+    adam_epsilon: positive.max(0.1).describe("Of adamw and adam"),
     warmup_ratio: z.number().min(0).max(1).describe("Share of the optimizer steps with a rising learning rate"),
     schedule: z.enum(["linear", "cosine", "constant"]),
     max_grad_norm: positive.describe("Global norm to which gradients are clipped"),
+    ema_decay: share.nullable().describe(
+      "Decay of a moving average of the weights per optimizer step, which is evaluated and saved in their place; null for none",
+    ),
+    adversarial_epsilon: z.number().min(0).max(10).describe(
+      "Size of the word embeddings' perturbation in adversarial training (FGM), at twice the time of a step; 0 for none",
+    ),
     lambda_class: z.number().min(0).max(1000).describe("Weight of the criteria loss"),
     lambda_span: z.number().min(0).max(1000).describe("Weight of the evidence loss"),
     early_stopping: z.strictObject({

@@ -50,6 +50,17 @@ export interface ParameterSet {
   gradient(g: Graph, parameter: Tensor): Tensor;
 }
 
+/** The same parameters, read from their moving averages where they are trained: what evaluation runs on. */
+export function averagedParameters(parameters: ParameterSet): ParameterSet {
+  return {
+    ...parameters,
+    tensor(g, name) {
+      const tensor = parameters.tensor(g, name);
+      return tensor.requiresGradient ? g.fixed(name, tensor.shape, "average", parameters.slot(name)) : tensor;
+    },
+  };
+}
+
 const isTrained = (spec: ParameterSpec): boolean => spec.trained ?? true;
 const scaleOf = (spec: ParameterSpec): number => spec.learningRateScale ?? 1;
 

@@ -10,9 +10,10 @@ import { sigmoid } from "../graph/ops/elementwise.ts";
 import { addConfidence, criteriaLoss, type CriteriaLossForm, type Loss, recordLoss } from "../graph/ops/losses.ts";
 import type { ParameterSet, ParameterSpec } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
+import { adversarialPasses } from "./adversarial.ts";
 import { couple, type CouplingOptions, couplingParameters } from "./couplings/couple.ts";
 import { CRITERIA_HEADS, type CriteriaHeadName } from "./criteria_heads/registry.ts";
-import { encoder, type EncoderConfig, encoderParameters } from "./encoder.ts";
+import { encoder, type EncoderConfig, type EncoderInputs, encoderParameters } from "./encoder.ts";
 import type {
   EvidenceHeadDefinition,
   EvidenceInputs,
@@ -102,7 +103,7 @@ function forward(
   g: Graph,
   config: DualAgentConfig,
   parameter: ParameterLookup,
-  inputs: BatchTensors,
+  inputs: BatchTensors & EncoderInputs,
 ): DualAgentOutputs {
   return agents(g, config, encoder(g, config.encoder, parameter, inputs), parameter, inputs);
 }
@@ -172,29 +173,50 @@ function losses(
   };
 }
 
-/** A micro-batch of training: forward, both losses into the ring, backward into the gradient arena. */
+/** How a micro-batch is trained on. */
+export interface TrainingGraphOptions {
+  /** Size of the adversarial perturbation of the word embeddings; 0, the default, for none. */
+  readonly adversarialEpsilon?: number;
+}
+
+/**
+ * A micro-batch of training: forward, both losses into the ring, backward into the gradient arena; where words are
+ * attacked, forward and backward once more.
+ */
 export function trainingGraph(
   target: Target,
   config: DualAgentConfig,
   parameters: ParameterSet,
   bind: (g: Graph) => BoundTensors,
-): { graph: Graph; outputs: DualAgentOutputs } {
+  { adversarialEpsilon: epsilon = 0 }: TrainingGraphOptions = {},
+): { graph: Graph } {
   const g = createGraph(target, true);
   const bound = bind(g);
+  const { inputs } = bound;
   const parameter = parameterLookup(g, parameters);
-  const outputs = forward(g, config, parameter, bound.inputs);
-  const { criteria, evidence } = losses(g, config, outputs, bound, parameter);
-  recordLoss(g, criteria, evidence, bound.ring);
-  if (config.loss.adaptive) {
-    const { labels, sampleWeight: weight } = bound.inputs;
-    addConfidence(g, bound.confidence, { logits: outputs.criteriaLogits, labels, weight });
-  }
-  for (const { parameter, gradient } of evidence.parameters ?? []) {
-    if (parameter.requiresGradient) gradient(parameters.gradient(g, parameter));
-  }
-  const seeds = new Map([[outputs.criteriaLogits, criteria.dlogits], [outputs.evidenceLogits, evidence.dlogits]]);
-  differentiate(g, seeds, (parameter) => parameters.gradient(g, parameter));
-  return { graph: g, outputs };
+  const gradientOf = (parameter: Tensor) => parameters.gradient(g, parameter);
+  const words = { word: parameter("embeddings.word_embeddings.weight"), wordSegments: inputs.wordSegments, epsilon };
+  adversarialPasses(g, words, (perturbation, attacked) => {
+    const outputs = forward(g, config, parameter, { ...inputs, ...perturbation });
+    const { criteriaLogits, evidenceLogits } = outputs;
+    const { criteria, evidence } = losses(g, config, outputs, bound, parameter);
+    if (!attacked) {
+      recordLoss(g, criteria, evidence, bound.ring);
+      if (config.loss.adaptive) {
+        addConfidence(g, bound.confidence, {
+          logits: criteriaLogits,
+          labels: inputs.labels,
+          weight: inputs.sampleWeight,
+        });
+      }
+    }
+    for (const { parameter, gradient } of evidence.parameters ?? []) {
+      if (parameter.requiresGradient) gradient(gradientOf(parameter));
+    }
+    const seeds = new Map([[criteriaLogits, criteria.dlogits], [evidenceLogits, evidence.dlogits]]);
+    return differentiate(g, seeds, gradientOf);
+  });
+  return { graph: g };
 }
 
 /** What evaluation reads back. */

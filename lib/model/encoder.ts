@@ -6,7 +6,7 @@
  */
 import type { Graph } from "../graph/graph.ts";
 import { attention } from "../graph/ops/attention.ts";
-import { embedding, type Segments } from "../graph/ops/embedding.ts";
+import { embedding, type Segments, type WordPerturbation } from "../graph/ops/embedding.ts";
 import { dropout } from "../graph/ops/elementwise.ts";
 import { layerNorm } from "../graph/ops/layer_norm.ts";
 import { feedForward, linear } from "../graph/ops/linear.ts";
@@ -30,6 +30,8 @@ export interface EncoderInputs {
   readonly limits: Tensor;
   readonly wordSegments: Segments;
   readonly positionSegments: Segments;
+  /** Moves the word embeddings; see `adversarial.ts`. */
+  readonly perturbation?: WordPerturbation;
 }
 
 /**

@@ -1,10 +1,12 @@
 /** What a trial will take of GPU memory and disk, checked and said before the first step. */
 import type { Config } from "../config/schema.ts";
 import type { Gpu } from "../gpu/device.ts";
+import type { ParameterSpec } from "../graph/parameters.ts";
 import { elementCount } from "../graph/tensor.ts";
 import { preflight as storagePreflight, type StoragePreflight } from "../storage/disk.ts";
 import { formatBytes } from "../storage/free_space.ts";
 import { inputError, storageError } from "../support/errors.ts";
+import { resumeArrays } from "../train/parameter_arrays.ts";
 import { type EngineOptions, type EnginePlan, type MemoryForecast, planEngine } from "../train/engine_plan.ts";
 
 /** What was found. */
@@ -89,8 +91,11 @@ export async function preflight(
       remedy(gpu, options, limit, shortestLength),
     );
   }
-  const elements = plan.parameters.specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const weightsBytes = elements * 4, optimizerBytes = elements * 8;
+  const bytesOf = (specs: readonly ParameterSpec[]) =>
+    4 * specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const { specs } = plan.parameters;
+  const weightsBytes = bytesOf(specs);
+  const optimizerBytes = resumeArrays(options).length * bytesOf(specs.filter(({ trained = true }) => trained));
   const storage = await storagePreflight({
     weightsBytes,
     optimizerBytes,
@@ -109,7 +114,8 @@ export async function preflight(
 
 function describeMemory(memory: MemoryForecast): string {
   const { total: _, ...parts } = memory;
-  return Object.entries(parts).map(([name, bytes]) => `${name} ${formatBytes(bytes)}`).join(", ");
+  return Object.entries(parts).filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `${name} ${formatBytes(bytes)}`)
+    .join(", ");
 }
 
 /** The preflight as two lines for people. */

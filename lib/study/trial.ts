@@ -15,6 +15,7 @@ import { checkpointsFolder, trialFolder } from "../storage/layout.ts";
 import type { Logger } from "../support/logging.ts";
 import { VERSION } from "../support/version.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { parameterGroups } from "../model/parameter_groups.ts";
 import { type Engine, openEngine } from "../train/engine.ts";
 import type { EngineOptions } from "../train/engine_plan.ts";
 import type { EvaluateOptions } from "../train/evaluator.ts";
@@ -101,13 +102,19 @@ export function engineOptions(context: StudyContext): EngineOptions {
       ? { positiveWeight: positiveWeights(encodedSplits(context).splits.train, config.loss.max_class_weight) }
       : {}),
     optimizer: {
-      name: "adamw",
+      name: training.optimizer,
       weightDecay: training.weight_decay,
-      beta1: training.adam_beta1,
+      beta1: training.optimizer === "sgd" ? training.momentum : training.adam_beta1,
       beta2: training.adam_beta2,
       epsilon: training.adam_epsilon,
       maxGradNorm: training.max_grad_norm,
+      averageDecay: training.ema_decay ?? undefined,
     },
+    learningRates: {
+      differentialRatio: training.differential_lr_ratio,
+      layerDecay: training.layer_wise_lr_decay,
+    },
+    adversarialEpsilon: training.adversarial_epsilon,
     batchSize: training.batch_size,
     lengths: lengthBuckets(data.max_length),
   };
@@ -140,6 +147,8 @@ export function signatureOf(context: StudyContext): Signature {
     outputs: criteria,
     batch_size: config.training.batch_size,
     accumulation_steps: config.training.accumulation_steps,
+    optimizer: config.training.optimizer,
+    ema_decay: config.training.ema_decay,
     ...inputRecord(config, context.data),
     dataset: context.data.dataset.hash,
     split: context.data.splitHash,
@@ -235,6 +244,11 @@ export async function runTrial(
     seed: config.seed,
     adapter: context.gpu.name,
     predicted_gpu_bytes: memory.total,
+    parameter_groups: parameterGroups(plan.parameters.specs).map(({ learningRateScale, decay, names }) => ({
+      learning_rate_scale: learningRateScale,
+      weight_decay: decay ? config.training.weight_decay : 0,
+      parameters: names.length,
+    })),
   });
   if (augmentation) log.info("augmentation", augmentationReport(augmentation));
   const engine = await openEngine(context.gpu, plan);
@@ -260,6 +274,7 @@ export async function runTrial(
         const { metrics } = progress;
         log.info("step", {
           step: metrics.step,
+          learning_rate: progress.learningRate,
           loss: metrics.loss,
           criteria_loss: metrics.criteriaLoss,
           span_loss: metrics.spanLoss,

@@ -89,6 +89,7 @@ async function allocate(gpu: Gpu, plan: EnginePlan): Promise<Record<keyof Engine
     parameter: createArena(gpu, layouts.parameter),
     gradient: createArena(gpu, layouts.gradient),
     moment: createArena(gpu, layouts.moment),
+    average: createArena(gpu, layouts.average),
     metrics: createArena(gpu, layouts.metrics),
     input: createArena(gpu, layouts.input),
     activation: createArena(gpu, layouts.activation),

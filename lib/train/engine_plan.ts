@@ -8,7 +8,7 @@ import { programUniformBytes, STEP_RING_BYTES } from "../gpu/program.ts";
 import { createGraph, type Graph, type Target, targetOf } from "../graph/graph.ts";
 import { clipAndUpdate, momentLayout, type OptimizerOptions } from "../graph/optimizer.ts";
 import { foldConfidence } from "../graph/ops/losses.ts";
-import { layoutParameters, type ParameterSet } from "../graph/parameters.ts";
+import { averagedParameters, layoutParameters, type ParameterSet } from "../graph/parameters.ts";
 import { type MemoryPlan, planMemory, unionLayout } from "../graph/plan.ts";
 import { elementCount, type Tensor } from "../graph/tensor.ts";
 import {
@@ -19,11 +19,16 @@ import {
   trainingGraph,
 } from "../model/dual_agent.ts";
 import { batchTensors, inputBytes } from "../model/inputs.ts";
+import { type LearningRateOptions, scaleLearningRates } from "../model/parameter_groups.ts";
 
 /** What an engine is built for. */
 export interface EngineOptions {
   readonly model: DualAgentConfig;
   readonly optimizer: OptimizerOptions;
+  /** Learning rates by depth; one for all unless given. */
+  readonly learningRates?: LearningRateOptions;
+  /** Size of the adversarial perturbation of the word embeddings; none unless given. */
+  readonly adversarialEpsilon?: number;
   /** Texts per micro-batch. */
   readonly batchSize: number;
   /** Lengths in tokens that batches may have. */
@@ -39,6 +44,8 @@ export interface MemoryForecast {
   readonly parameters: number;
   readonly gradients: number;
   readonly moments: number;
+  /** Moving averages of the parameters; 0 where none are kept. */
+  readonly averages: number;
   readonly activations: number;
   readonly inputs: number;
   /** Readback staging, metrics ring and uniforms. */
@@ -67,6 +74,7 @@ export interface EnginePlan {
     readonly parameter: ArenaLayout;
     readonly gradient: ArenaLayout;
     readonly moment: ArenaLayout;
+    readonly average: ArenaLayout;
     readonly metrics: ArenaLayout;
     readonly input: ArenaLayout;
     readonly activation: ArenaLayout;
@@ -138,7 +146,11 @@ export function planEngine(
   target: Target = targetOf(gpu),
 ): EnginePlan {
   const { model, batchSize, lengths } = options;
-  const parameters = layoutParameters(dualAgentParameters(model), target);
+  const { learningRates = { differentialRatio: 1, layerDecay: 1 } } = options;
+  const layers = model.encoder.num_hidden_layers;
+  const parameters = layoutParameters(scaleLearningRates(dualAgentParameters(model), layers, learningRates), target);
+  const averaged = options.optimizer.averageDecay !== undefined;
+  const evaluated = averaged ? averagedParameters(parameters) : parameters;
   const training = new Map<number, PlannedGraph>();
   const evaluation = new Map<number, PlannedGraph & { outputs: EvaluationOutputs }>();
   const metrics = metricsLayout(model.criteria);
@@ -147,9 +159,9 @@ export function planEngine(
       inputs: batchTensors(g, { size: batchSize, length, criteria: model.criteria }),
       ...metricsTensors(g, metrics, model.criteria),
     });
-    const train = trainingGraph(target, model, parameters, bind);
+    const train = trainingGraph(target, model, parameters, bind, options);
     training.set(length, { graph: train.graph, plan: planMemory(train.graph) });
-    const evaluate = evaluationGraph(target, model, parameters, bind, { keepStates: options.keepStates ?? false });
+    const evaluate = evaluationGraph(target, model, evaluated, bind, { keepStates: options.keepStates ?? false });
     evaluation.set(length, { ...evaluate, plan: planMemory(evaluate.graph) });
   }
   const update = createGraph(target, true);
@@ -174,6 +186,9 @@ export function planEngine(
     parameter: parameters.layout,
     gradient: { ...parameters.trainedLayout, label: "gradients" },
     moment: momentLayout(parameters, options.optimizer.name),
+    average: averaged
+      ? { ...parameters.trainedLayout, label: "averages" }
+      : { label: "averages", chunkBytes: [], totalBytes: 0 },
     metrics: metrics.layout,
     input: { label: "inputs", chunkBytes: [inputTotal], totalBytes: inputTotal },
     activation: unionLayout(graphs.map(({ plan }) => plan.layout)),
@@ -183,6 +198,7 @@ export function planEngine(
     parameters: layouts.parameter.totalBytes,
     gradients: layouts.gradient.totalBytes,
     moments: layouts.moment.totalBytes,
+    averages: layouts.average.totalBytes,
     activations: layouts.activation.totalBytes,
     inputs: inputTotal,
     buffers: readbackBytes + layouts.metrics.totalBytes + uniforms + STEP_RING_BYTES,

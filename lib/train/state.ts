@@ -1,7 +1,7 @@
 /**
- * What a checkpoint holds of a run: weights and moments as safetensors with Hugging Face names, `config.json` and
- * tokenizer files that Python's `transformers` reads, and `trainer_state.json` with everything else that the next step
- * depends on. Random numbers need no state: they are functions of seed and position.
+ * What a checkpoint holds of a run: weights (those that were evaluated) and the optimizer's arrays as safetensors with
+ * Hugging Face names, `config.json` and tokenizer files that Python's `transformers` reads, and `trainer_state.json` with
+ * everything else that the next step depends on. Random numbers need no state: they are functions of seed and position.
  */
 import { join } from "node:path";
 import { z } from "zod";
@@ -9,7 +9,7 @@ import { type Checkpoint, OPTIMIZER_FILE } from "../storage/checkpoint.ts";
 import { inputError, storageError } from "../support/errors.ts";
 import { openSafetensors, writeSafetensors } from "../weights/safetensors.ts";
 import type { Engine } from "./engine.ts";
-import type { ParameterArray } from "./parameter_arrays.ts";
+import { type ParameterArray, resumeArrays } from "./parameter_arrays.ts";
 
 /** File names within a checkpoint. */
 export const WEIGHTS_FILE = "model.safetensors";
@@ -92,11 +92,11 @@ export async function writeState(
   state: TrainerState,
   files: ModelFiles,
 ): Promise<void> {
-  await writeSafetensors(join(folder, WEIGHTS_FILE), engine.tensors("parameter"), { format: "pt" });
-  const moments = (["first_moment", "second_moment"] as const).flatMap((array) =>
-    engine.tensors(array).map((tensor) => ({ ...tensor, name: `${array}.${tensor.name}` }))
+  await writeSafetensors(join(folder, WEIGHTS_FILE), engine.tensors("average"), { format: "pt" });
+  const arrays = resumeArrays(engine.plan.options).flatMap((array) =>
+    engine.tensors(array, { trainedOnly: true }).map((tensor) => ({ ...tensor, name: `${array}.${tensor.name}` }))
   );
-  await writeSafetensors(join(folder, OPTIMIZER_FILE), moments);
+  await writeSafetensors(join(folder, OPTIMIZER_FILE), arrays);
   await Deno.writeTextFile(join(folder, STATE_FILE), JSON.stringify(state, null, 2) + "\n");
   await Deno.writeTextFile(join(folder, CONFIG_FILE), JSON.stringify(files.config, null, 2) + "\n");
   for (const [name, bytes] of files.tokenizer) await Deno.writeFile(join(folder, name), bytes);
@@ -129,7 +129,7 @@ export function checkSignature(found: Signature, expected: Signature, where: str
   );
 }
 
-/** Loads weights, and with `moments` the optimizer's, from a checkpoint into an engine. */
+/** Loads weights, and with `moments` all that training goes on from, from a checkpoint into an engine. */
 export function loadArrays(folder: string, engine: Engine, { moments }: { moments: boolean }): void {
   const load = (array: ParameterArray, file: string, prefix: string) => {
     using tensors = openSafetensors(join(folder, file));
@@ -143,11 +143,10 @@ export function loadArrays(folder: string, engine: Engine, { moments }: { moment
         );
       }
       return tensors.readFloat32(prefix + name);
-    });
+    }, { trainedOnly: prefix !== "" });
   };
-  load("parameter", WEIGHTS_FILE, "");
-  if (moments) {
-    load("first_moment", OPTIMIZER_FILE, "first_moment.");
-    load("second_moment", OPTIMIZER_FILE, "second_moment.");
-  }
+  if (!moments) return load("parameter", WEIGHTS_FILE, "");
+  for (const array of resumeArrays(engine.plan.options)) load(array, OPTIMIZER_FILE, `${array}.`);
+  // Behind the parameters, which start the average anew.
+  load("average", WEIGHTS_FILE, "");
 }

@@ -40,6 +40,8 @@ export interface TrainingProgress {
   readonly epochs: number;
   readonly step: number;
   readonly steps: number;
+  /** Of the heads, in the step that `metrics` are of; the encoder's are scaled by its parameter groups. */
+  readonly learningRate: number;
   readonly metrics: StepMetrics;
 }
 
@@ -167,7 +169,9 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     const last = steps.at(-1);
     if (last) {
       const { step } = last;
-      options.onProgress?.({ epoch: state.epoch + 1, epochs: training.epochs, step, steps: totalSteps, metrics: last });
+      const learningRate = learningRateAt(step - 1, schedule);
+      const epoch = state.epoch + 1;
+      options.onProgress?.({ epoch, epochs: training.epochs, step, steps: totalSteps, learningRate, metrics: last });
     }
   };
   const save = async (kind: string, metrics: Record<string, number | null>) => {

@@ -3,6 +3,7 @@
  * accumulation, filler rows, and what is said when something is wrong.
  */
 import assert from "node:assert/strict";
+import { topSpanWords } from "../../lib/graph/ops/spans.ts";
 import { openGpu } from "../../lib/gpu/device.ts";
 import { defineKernel } from "../../lib/gpu/kernel.ts";
 import { WinnowError } from "../../lib/support/errors.ts";

@@ -16,6 +16,8 @@ export interface SmallOptions {
   readonly encoder?: Partial<EncoderConfig>;
   readonly model?: Partial<Omit<DualAgentConfig, "encoder">>;
   readonly optimizer?: Partial<EngineOptions["optimizer"]>;
+  readonly learningRates?: EngineOptions["learningRates"];
+  readonly adversarialEpsilon?: number;
   readonly batchSize?: number;
   readonly lengths?: readonly number[];
   readonly target?: Partial<Target>;
@@ -61,6 +63,8 @@ export function planSmall(gpu: Gpu, options: SmallOptions = {}): EnginePlan {
       maxGradNorm: 1,
       ...options.optimizer,
     },
+    ...(options.learningRates ? { learningRates: options.learningRates } : {}),
+    adversarialEpsilon: options.adversarialEpsilon ?? 0,
     batchSize: options.batchSize ?? 4,
     lengths: options.lengths ?? [8, 13],
     keepStates: options.keepStates ?? false,
