@@ -1,28 +1,16 @@
 /** The group `augmentation`: its keys, the methods that it names, and what they ask of the rest of the configuration. */
 
 import { z } from "zod";
+import { AUGMENTATION_METHODS, type AugmentationMethodName } from "../data/augmentation/registry.ts";
 import { nearest } from "../support/text_distance.ts";
 import type { Problem } from "./checks.ts";
 import type { Config } from "./schema.ts";
-
-/** The ways to change the evidence of a training post; lib/data/augmentation has a file for each. */
-export const AUGMENTATION_METHODS = [
-  "synonym",
-  "insert",
-  "swap",
-  "char_perturb",
-  "delete",
-  "eda",
-  "back_translation",
-] as const;
-/** One of them. */
-export type AugmentationMethodName = typeof AUGMENTATION_METHODS[number];
 
 const KEY = "augmentation.methods";
 const text = z.string().min(1);
 
 // What is a name is checked below, where the nearest one can be told; the contract has the list.
-const methodName = z.string().meta({ enum: AUGMENTATION_METHODS });
+const methodName = z.string().meta({ enum: [...AUGMENTATION_METHODS] });
 const methodNames = z.string().regex(/^[\w ,]+$/);
 
 const translationModel = z.strictObject({

@@ -3,7 +3,7 @@
  * (test split). `contracts/*.schema.json` is generated from these schemas. Neither holds any text of a post.
  */
 import { z } from "zod";
-import { AUGMENTATION_METHODS } from "../config/augmentation.ts";
+import { AUGMENTATION_METHODS } from "../data/augmentation/registry.ts";
 import { dataFileSchema, sha256, time } from "./fields.ts";
 
 const uuid = z.uuid();

@@ -1,7 +1,7 @@
 /** Augmentation of real posts: tweets whose evidence are the words that carry the sentiment. */
 import assert from "node:assert/strict";
 import { parse } from "csv-parse/sync";
-import type { AugmentationMethodName } from "../../lib/config/augmentation.ts";
+import type { AugmentationMethodName } from "../../lib/data/augmentation/registry.ts";
 import { augmentExamples } from "../../lib/data/augmentation/augment.ts";
 import type { Example } from "../../lib/data/dataset.ts";
 import { always, post, services } from "../support/augmentation.ts";

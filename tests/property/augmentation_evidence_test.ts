@@ -1,7 +1,7 @@
 /** Augmentation changes evidence and nothing else, whatever the text and however the evidence lies in it. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { AUGMENTATION_METHODS } from "../../lib/config/augmentation.ts";
+import { AUGMENTATION_METHODS } from "../../lib/data/augmentation/registry.ts";
 import { augmentExamples } from "../../lib/data/augmentation/augment.ts";
 import type { CharacterSpan, Example } from "../../lib/data/dataset.ts";
 import { always, post, services } from "../support/augmentation.ts";

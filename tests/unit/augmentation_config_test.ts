@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
-import { AUGMENTATION_METHODS, augmentationMethods, possibleMethods } from "../../lib/config/augmentation.ts";
+import { augmentationMethods, possibleMethods } from "../../lib/config/augmentation.ts";
+import { AUGMENTATION_METHODS } from "../../lib/data/augmentation/registry.ts";
 import { loadConfig, withParams } from "../../lib/config/compose.ts";
 import { METHODS } from "../../lib/data/augmentation/registry.ts";
 

@@ -1,6 +1,6 @@
 /** Each method on sentences where one can say what must come out. */
 import assert from "node:assert/strict";
-import type { AugmentationMethodName } from "../../lib/config/augmentation.ts";
+import type { AugmentationMethodName } from "../../lib/data/augmentation/registry.ts";
 import { augmentExamples } from "../../lib/data/augmentation/augment.ts";
 import type { AugmentationServices } from "../../lib/data/augmentation/method.ts";
 import { always, pieceTokenizer, post, scriptedSuggester, services } from "../support/augmentation.ts";

@@ -5,7 +5,7 @@
  * its id and the seed, not on the other examples or their order.
  */
 import { createHash } from "node:crypto";
-import type { AugmentationMethodName } from "../../config/augmentation.ts";
+import type { AugmentationMethodName } from "./registry.ts";
 import { randomStream } from "../../support/rng.ts";
 import type { CharacterSpan, Example } from "../dataset.ts";
 import { withArticles } from "./articles.ts";

@@ -1,5 +1,4 @@
 /** All augmentation methods by the name that the configuration gives them: a new one is a file and a line here. */
-import type { AugmentationMethodName } from "../../config/augmentation.ts";
 import { backTranslation } from "./back_translation.ts";
 import { charPerturb } from "./char_perturb.ts";
 import { deletion } from "./delete.ts";
@@ -10,7 +9,7 @@ import { swap } from "./swap.ts";
 import { synonym } from "./synonym.ts";
 
 /** The methods. */
-export const METHODS: Readonly<Record<AugmentationMethodName, AugmentationMethod>> = {
+export const METHODS = {
   synonym,
   insert,
   swap,
@@ -18,4 +17,10 @@ export const METHODS: Readonly<Record<AugmentationMethodName, AugmentationMethod
   delete: deletion,
   eda,
   back_translation: backTranslation,
-};
+} satisfies Record<string, AugmentationMethod>;
+
+/** One of them. */
+export type AugmentationMethodName = keyof typeof METHODS;
+
+/** Their names. */
+export const AUGMENTATION_METHODS = Object.keys(METHODS) as readonly AugmentationMethodName[];
