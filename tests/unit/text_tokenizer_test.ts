@@ -101,7 +101,7 @@ Deno.test("the time for posts of tweet length grows with their number", () => {
 Deno.test("a hostile text costs time in proportion to its length", () => {
   const tokenizer = wordPieceTokenizer([...SPECIAL, "a", "##a"], { lowercase: true });
   for (const text of ["a", "a ", "a\u0301\u0323", "\u0301\u0323"]) {
-    const ratio = growth((count) => tokenizer.encode("a" + text.repeat(count)), 10_000, 16);
+    const ratio = growth((count) => tokenizer.encode("a" + text.repeat(count)), 3_000, 16);
     assert.ok(ratio < 8, `16 times ${JSON.stringify(text)} take ${ratio} times as long as 16 texts`);
   }
 });
