@@ -1,16 +1,26 @@
 /** How the time of a computation grows with its input: a ratio, since times themselves depend on the machine and its load. */
 
 /**
- * The time for an input `factor` times as large over the time for the small one, each the least of `rounds` runs. Near
- * `factor` for linear algorithms, near its square for quadratic ones.
+ * The time for one input of `parts` times the size over the time for `parts` inputs of that size: near 1 where time is
+ * proportional to size, near `parts` where it is quadratic. The two are timed in turn, for as long as each other, and the
+ * least of the rounds counts, so that a busy machine slows both alike.
  */
-export function growth(run: (size: number) => unknown, size: number, factor: number, rounds = 3): number {
-  const least = (size: number) =>
-    Math.min(...Array.from({ length: rounds }, () => {
-      const start = performance.now();
-      run(size);
-      return performance.now() - start;
-    }));
+export function growth(run: (size: number) => unknown, size: number, parts: number, rounds = 4): number {
+  const time = (action: () => void) => {
+    const start = performance.now();
+    action();
+    return performance.now() - start;
+  };
+  let whole = Infinity, cut = Infinity;
   run(size); // compiled before it is timed
-  return least(factor * size) / least(size);
+  for (let round = 0; round < rounds; round++) {
+    whole = Math.min(whole, time(() => run(parts * size)));
+    cut = Math.min(
+      cut,
+      time(() => {
+        for (let part = 0; part < parts; part++) run(size);
+      }),
+    );
+  }
+  return whole / cut;
 }

@@ -37,7 +37,7 @@ Deno.test("leaves ordinary text alone and long text is quick", () => {
   }
   for (const part of ["a", "a.", "a@", "://a", "token=", "bearer "]) {
     const ratio = growth((count) => maskSecrets(part.repeat(count)), 4_000, 16);
-    assert.ok(ratio < 96, `16 times ${part} take ${ratio} times as long`); // 256 where the expression is quadratic
+    assert.ok(ratio < 8, `16 times ${part} take ${ratio} times as long as 16 texts`);
   }
 });
 

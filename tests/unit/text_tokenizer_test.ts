@@ -95,14 +95,14 @@ Deno.test("the time for posts of tweet length grows with their number", () => {
   );
   const tokenizer = wordPieceTokenizer(buildWordPieceVocabulary(posts, 2000), { lowercase: true });
   const ratio = growth((count) => posts.slice(0, count).forEach((post) => tokenizer.encode(post)), 200, 10);
-  assert.ok(ratio < 50, `10 times the posts take ${ratio} times as long`);
+  assert.ok(ratio < 5, `10 times the posts take ${ratio} times as long as the posts 10 times`);
 });
 
 Deno.test("a hostile text costs time in proportion to its length", () => {
   const tokenizer = wordPieceTokenizer([...SPECIAL, "a", "##a"], { lowercase: true });
   for (const text of ["a", "a ", "a\u0301\u0323", "\u0301\u0323"]) {
-    const ratio = growth((count) => tokenizer.encode("a" + text.repeat(count)), 10_000, 16);
-    assert.ok(ratio < 96, `16 times ${JSON.stringify(text)} take ${ratio} times as long`); // 256 where it is quadratic
+    const ratio = growth((count) => tokenizer.encode("a" + text.repeat(count)), 3_000, 16);
+    assert.ok(ratio < 8, `16 times ${JSON.stringify(text)} take ${ratio} times as long as 16 texts`);
   }
 });
 
