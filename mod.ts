@@ -17,6 +17,8 @@ export { type Gpu, openGpu } from "./lib/gpu/device.ts";
 export { CATALOG, type CatalogModel, catalogModel } from "./lib/model/catalog.ts";
 export { type DualAgentConfig, dualAgentParameters } from "./lib/model/dual_agent.ts";
 export type { EncoderConfig } from "./lib/model/encoder.ts";
+export { FULL_TUNING, type Tuning, TUNING_MODES } from "./lib/model/tuning.ts";
+export { exportAdapter, type MergeOptions, mergeTuned } from "./lib/study/merge.ts";
 export { evaluateStudy, type StudyResult } from "./lib/study/conclude.ts";
 export { resumeStudy, startStudy, type StudyHooks } from "./lib/study/study.ts";
 export { exitCode, WinnowError } from "./lib/support/errors.ts";

@@ -131,7 +131,8 @@ function trainingChecks({ training, retention }: Config): Problem[] {
  */
 function isSearchable(path: readonly string[]): boolean {
   const key = joinPath(path);
-  return key === "seed" || path[0] === "model" || path[0] === "training" || SEARCHABLE_DATA.includes(key);
+  return key === "seed" || path[0] === "model" || path[0] === "tuning" || path[0] === "training" ||
+    SEARCHABLE_DATA.includes(key);
 }
 
 /** How posts are put before the model; what is measured is the same for each. */
@@ -160,7 +161,7 @@ function searchedKeyProblem(config: Config, key: string): Sentence | undefined {
   }
   if (!isSearchable(path)) {
     return {
-      message: `search_space cannot vary ${key}: the trials of a study share it (model, training, seed, ` +
+      message: `search_space cannot vary ${key}: the trials of a study share it (model, tuning, training, seed, ` +
         `${SEARCHABLE_DATA.slice(0, -1).join(", ")} and ${SEARCHABLE_DATA.at(-1)} may vary)`,
     };
   }

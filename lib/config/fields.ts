@@ -82,6 +82,7 @@ type JsonSchema = {
   anyOf?: JsonSchema[];
   oneOf?: JsonSchema[];
   enum?: unknown[];
+  pattern?: string;
   const?: unknown;
   items?: JsonSchema;
   properties?: Record<string, JsonSchema>;
@@ -118,10 +119,13 @@ function describeJson(schema: JsonSchema): string {
     case "number":
       return describeNumber(schema);
     case "string":
+      if (schema.pattern !== undefined) return "such names with commas between them";
       return schema.minLength ? "a non-empty text" : "a text";
     case "array":
       return `a ${schema.minItems ? "non-empty " : ""}list of ${
-        (schema.items?.anyOf ?? [schema.items ?? {}]).map((item) => item.type === "string" ? "texts" : `${item.type}s`)
+        (schema.items?.anyOf ?? [schema.items ?? {}]).map((item) =>
+          item.enum ? item.enum.join(", ") : item.type === "string" ? "texts" : `${item.type}s`
+        )
           .join(", ")
       }`;
     case "object":

@@ -53,6 +53,22 @@ export const encoderSchema = z.strictObject({
   layer_norm_eps: positive.max(0.1),
 });
 
+const loraTargets = ["query", "key", "value", "attention_output", "intermediate", "output"] as const;
+
+/** What is trained; see `lib/model/tuning.ts`. A list cannot be a choice of `search_space`, so targets may be one text. */
+const tuningSchema = z.strictObject({
+  mode: z.enum(["full", "lora", "bitfit", "freeze"]).describe("What of the encoder is trained; the heads always are"),
+  freeze_layers: z.int().min(0).max(96)
+    .describe("Lowest layers, with the embeddings, in which nothing is trained; not read with mode full"),
+  lora_rank: z.int().min(1).max(1024),
+  lora_alpha: positive.max(4096).describe("The adapters' share is scaled by lora_alpha / lora_rank"),
+  lora_dropout: probability.describe("Of the adapters' input alone"),
+  lora_targets: z.union([
+    z.array(z.enum(loraTargets)).min(1),
+    z.string().regex(new RegExp(`^(${loraTargets.join("|")})(,(${loraTargets.join("|")}))*$`)),
+  ]).describe("Projections with an adapter: a list, or their names with commas and no spaces between them"),
+});
+
 /** The whole configuration after composition, with no key left out. */
 export const configSchema = z.strictObject({
   seed: seed.describe("Seed of every random stream but the splits and the synthetic sample"),
@@ -98,6 +114,7 @@ export const configSchema = z.strictObject({
     max_posts: z.int().min(1).nullable().describe("Take at most so many posts, a deterministic sample"),
     synthetic: z.strictObject({ posts: z.int().min(10).max(1_000_000), seed }),
   }),
+  tuning: tuningSchema,
   training: z.strictObject({
     epochs: z.int().min(1).max(10_000),
     max_steps: z.int().min(1).nullable().describe("Stop after so many optimizer steps"),

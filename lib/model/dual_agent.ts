@@ -10,8 +10,9 @@ import { BCE, criteriaLoss, recordLoss, spanLoss } from "../graph/ops/losses.ts"
 import { pool, type Pooling } from "../graph/ops/pool.ts";
 import type { ParameterSet, ParameterSpec } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
-import { encoder, type EncoderConfig, encoderParameters, linearParameters } from "./encoder.ts";
+import { encoder, type EncoderConfig, linearParameters } from "./encoder.ts";
 import type { BatchTensors } from "./inputs.ts";
+import { tunedEncoderParameters, type Tuning } from "./tuning.ts";
 
 /** What is built on the encoder, and how. */
 export interface DualAgentConfig {
@@ -21,13 +22,15 @@ export interface DualAgentConfig {
   readonly pooling: Pooling;
   readonly criteriaDropout: number;
   readonly evidenceDropout: number;
+  /** What of the encoder is trained: everything unless given. */
+  readonly tuning?: Tuning;
 }
 
 /** The parameters of encoder and heads. */
 export function dualAgentParameters(config: DualAgentConfig): ParameterSpec[] {
   const hidden = config.encoder.hidden_size;
   return [
-    ...encoderParameters(config.encoder),
+    ...tunedEncoderParameters(config.encoder, config.tuning),
     ...linearParameters("criteria_head", config.criteria, hidden),
     ...linearParameters("evidence_head", 2 * config.criteria, hidden),
   ];
@@ -49,7 +52,8 @@ function forward(
   parameter: (name: string) => Tensor,
   inputs: BatchTensors,
 ): DualAgentOutputs {
-  const states = encoder(g, config.encoder, parameter, inputs);
+  const { tuning } = config;
+  const states = encoder(g, config.encoder, parameter, inputs, tuning?.mode === "lora" ? tuning : undefined);
   const hidden = states.at(-1)!;
   const pooled = dropout(g, pool(g, hidden, config.pooling, inputs.mask), config.criteriaDropout);
   const tokens = dropout(g, hidden, config.evidenceDropout);

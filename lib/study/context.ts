@@ -7,7 +7,7 @@ import { ensureWritable } from "../storage/disk.ts";
 import { formatBytes } from "../storage/free_space.ts";
 import { openDataset, SPLITS, trainingTexts } from "./data_source.ts";
 import { shortestLength } from "./inputs.ts";
-import { checkLength, modelKey, openModel } from "./model_source.ts";
+import { checkModel, modelKey, openModel } from "./model_source.ts";
 import { describePreflight, type Preflight, preflight } from "./preflight.ts";
 import { encodedSplits, engineOptions, type StudyContext } from "./trial.ts";
 
@@ -23,7 +23,7 @@ export async function openContext(config: Config, studyId: string, signal: Abort
   const data = await openDataset(config);
   signal.throwIfAborted();
   const model = await openModel(config, trainingTexts(config, data));
-  checkLength(config, model);
+  checkModel(config, model);
   const gpu: Gpu = await openGpu(config.gpu.preset);
   const cache = { models: new Map([[modelKey(config), model]]), encoded: new Map() };
   return { config, studyId, gpu, data, model, signal, cache };
@@ -48,9 +48,15 @@ export function describeContext(context: StudyContext, found: Preflight): string
     `${alignment.exact} exact, ${alignment.normalised} normalised${lost}`,
     `inputs       ${describeInputs(context)}`,
     `model        ${model.id} (${weights}): ${model.encoder.num_hidden_layers} layers, hidden ` +
-    `${model.encoder.hidden_size}, ${formatBytes(found.weightsBytes)} of weights`,
+    `${model.encoder.hidden_size}, ${formatBytes(found.modelBytes)} of weights${describeTuning(context, found)}`,
     describePreflight(found),
   ].join("\n");
+}
+
+/** What is trained, where that is not everything. */
+function describeTuning({ config }: StudyContext, { weightsBytes }: Preflight): string {
+  const { mode } = config.tuning;
+  return mode === "full" ? "" : `, ${formatBytes(weightsBytes)} of them trained (${mode})`;
 }
 
 /** The input rows of each split, and what long posts lose or are cut into. */

@@ -1,6 +1,7 @@
 /** What a trial will take of GPU memory and disk, checked and said before the first step. */
 import type { Config } from "../config/schema.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { isTrained, type ParameterSpec } from "../graph/parameters.ts";
 import { elementCount } from "../graph/tensor.ts";
 import { preflight as storagePreflight, type StoragePreflight } from "../storage/disk.ts";
 import { formatBytes } from "../storage/free_space.ts";
@@ -14,6 +15,8 @@ export interface Preflight {
   /** Bytes that GPU memory may take, and what says so; undefined where only the device itself knows. */
   readonly limit: { readonly bytes: number; readonly source: string } | undefined;
   readonly storage: StoragePreflight;
+  /** Of the model, of what a checkpoint holds of it (what is trained), and of the optimizer's state. */
+  readonly modelBytes: number;
   readonly weightsBytes: number;
   readonly optimizerBytes: number;
 }
@@ -89,8 +92,10 @@ export async function preflight(
       remedy(gpu, options, limit, shortestLength),
     );
   }
-  const elements = plan.parameters.specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const weightsBytes = elements * 4, optimizerBytes = elements * 8;
+  const elements = (specs: readonly ParameterSpec[]) => specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const modelBytes = elements(plan.parameters.specs) * 4;
+  const trained = elements(plan.parameters.specs.filter(isTrained));
+  const weightsBytes = trained * 4, optimizerBytes = trained * 8;
   const storage = await storagePreflight({
     weightsBytes,
     optimizerBytes,
@@ -104,7 +109,7 @@ export async function preflight(
       "Free space, set paths.experiments to another disk, or lower retention.keep_last_n and retention.keep_best_k",
     );
   }
-  return { plan, memory, limit, storage, weightsBytes, optimizerBytes };
+  return { plan, memory, limit, storage, modelBytes, weightsBytes, optimizerBytes };
 }
 
 function describeMemory(memory: MemoryForecast): string {

@@ -6,7 +6,7 @@ import { type Arena, uploadLarge } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type Readback, readLarge } from "../gpu/readback.ts";
 import { momentSlot } from "../graph/optimizer.ts";
-import type { ParameterSpec } from "../graph/parameters.ts";
+import { isTrained, type ParameterSpec } from "../graph/parameters.ts";
 import { elementCount } from "../graph/tensor.ts";
 import type { EnginePlan } from "./engine_plan.ts";
 
@@ -20,12 +20,19 @@ export interface NamedTensor {
   readonly data: () => Promise<Float32Array<ArrayBuffer>>;
 }
 
+/** Which tensors of an array: all, or those that are trained. Gradients and moments have only these. */
+export type TensorChoice = "all" | "trained";
+
 /** Access to the arrays of an engine. */
 export interface ParameterArrays {
   /** Fills one array; `read` gives a tensor by checkpoint name. */
-  load(array: ParameterArray, read: (name: string, shape: readonly number[]) => Float32Array<ArrayBuffer>): void;
+  load(
+    array: ParameterArray,
+    read: (name: string, shape: readonly number[]) => Float32Array<ArrayBuffer>,
+    choice?: TensorChoice,
+  ): void;
   /** The tensors of one array under their checkpoint names. */
-  tensors(array: ParameterArray): NamedTensor[];
+  tensors(array: ParameterArray, choice?: TensorChoice): NamedTensor[];
 }
 
 /** Names and shapes of the checkpoint tensors that a parameter stands for. */
@@ -48,9 +55,11 @@ export function createParameterArrays(
     if (array === "second_moment") return arenas.moment.slice(momentSlot(plan.parameters, 1, slot));
     return arenas[array].slice(slot);
   };
+  const chosen = (array: ParameterArray, choice: TensorChoice) =>
+    plan.parameters.specs.filter((spec) => isTrained(spec) || (array === "parameter" && choice === "all"));
   return {
-    load(array, read) {
-      for (const spec of plan.parameters.specs) {
+    load(array, read, choice = "all") {
+      for (const spec of chosen(array, choice)) {
         const slice = place(array, spec.name);
         for (const { name, shape, offset } of checkpointTensors(spec)) {
           const size = elementCount(shape) * 4;
@@ -58,8 +67,8 @@ export function createParameterArrays(
         }
       }
     },
-    tensors(array) {
-      const entries = plan.parameters.specs.flatMap((spec) => {
+    tensors(array, choice = "all") {
+      const entries = chosen(array, choice).flatMap((spec) => {
         const { buffer, offset: start } = place(array, spec.name);
         return checkpointTensors(spec).map(({ name, shape, offset }) => ({
           name,
