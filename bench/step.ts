@@ -7,9 +7,10 @@
  * the forward.
  */
 import { parseArgs } from "node:util";
-import type { Batch } from "../lib/data/batches.ts";
+import { type Batch, NO_SENTENCE } from "../lib/data/batches.ts";
 import { loadConfig } from "../lib/config/compose.ts";
 import { openGpu, type Preset } from "../lib/gpu/device.ts";
+import { BCE } from "../lib/graph/ops/losses.ts";
 import { isTrained } from "../lib/graph/parameters.ts";
 import { elementCount } from "../lib/graph/tensor.ts";
 import { tuningOf } from "../lib/study/tuning.ts";
@@ -88,9 +89,12 @@ const plan = planEngine(gpu, {
       pad_token_id: 0,
     },
     criteria,
+    activation: "gelu",
     pooling: "cls",
-    criteriaDropout: dropout,
-    evidenceDropout: dropout,
+    criteriaHead: { type: "linear", hidden: 256, dropout },
+    evidenceHead: { type: "start_end_linear", hidden: 128, dropout, maxSpanTokens: 64, maxSpans: 3 },
+    coupling: null,
+    loss: { form: BCE, weighted: false, adaptive: false },
     tuning,
   },
   optimizer: { name: "adamw", weightDecay: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
@@ -124,8 +128,9 @@ const input: Batch = {
   types: new Uint32Array(tokens),
   labels: Float32Array.from({ length: batch * criteria }, () => stream.integer(2)),
   sampleWeight: new Float32Array(batch).fill(1),
-  spanStart: Uint32Array.from({ length: batch * criteria }, () => stream.integer(length)),
-  spanEnd: Uint32Array.from({ length: batch * criteria }, () => stream.integer(length)),
+  tags: Uint8Array.from({ length: tokens * criteria }, (_, i) => Math.floor(i / criteria) % length === 3 ? 1 : 0),
+  begins: new Uint32Array(batch).fill(1),
+  sentences: new Uint32Array(tokens).fill(NO_SENTENCE),
   spanWeight: new Float32Array(batch * criteria).fill(1),
   inputs: Array.from({ length: batch }, (_, i) => i),
 };

@@ -111,7 +111,12 @@ function describeNumber(schema: JsonSchema): string {
 
 function describeJson(schema: JsonSchema): string {
   const options = schema.anyOf ?? schema.oneOf;
-  if (options) return options.map(describeJson).join(" or ");
+  if (options) {
+    const names = options.some(({ items }) => items?.enum);
+    return options.map((option) =>
+      names && option.pattern !== undefined ? "such names with commas between them" : describeJson(option)
+    ).join(" or ");
+  }
   if (schema.enum) return `one of ${schema.enum.join(", ")}`;
   if (schema.const !== undefined) return String(schema.const);
   switch (schema.type) {
@@ -119,7 +124,6 @@ function describeJson(schema: JsonSchema): string {
     case "number":
       return describeNumber(schema);
     case "string":
-      if (schema.pattern !== undefined) return "such names with commas between them";
       return schema.minLength ? "a non-empty text" : "a text";
     case "array":
       return `a ${schema.minItems ? "non-empty " : ""}list of ${

@@ -55,6 +55,18 @@ export interface ParameterSet {
 
 /** Whether a parameter is trained, so has a gradient and optimizer state. */
 export const isTrained = (spec: ParameterSpec): boolean => spec.trained ?? true;
+
+/** The same parameters, read from their moving averages where they are trained: what evaluation runs on. */
+export function averagedParameters(parameters: ParameterSet): ParameterSet {
+  return {
+    ...parameters,
+    tensor(g, name) {
+      const tensor = parameters.tensor(g, name);
+      return tensor.requiresGradient ? g.fixed(name, tensor.shape, "average", parameters.slot(name)) : tensor;
+    },
+  };
+}
+
 const scaleOf = (spec: ParameterSpec): number => spec.learningRateScale ?? 1;
 
 /**

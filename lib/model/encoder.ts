@@ -6,11 +6,12 @@
  */
 import type { Graph } from "../graph/graph.ts";
 import { attention } from "../graph/ops/attention.ts";
-import { embedding, type Segments } from "../graph/ops/embedding.ts";
+import { embedding, type Segments, type WordPerturbation } from "../graph/ops/embedding.ts";
 import { activate, dropout } from "../graph/ops/elementwise.ts";
 import { layerNorm } from "../graph/ops/layer_norm.ts";
 import { feedForward, linear } from "../graph/ops/linear.ts";
 import type { ParameterSpec } from "../graph/parameters.ts";
+import { linearParameters, normParameters } from "./layers.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { inputError } from "../support/errors.ts";
 import { ACTIVATIONS, type EncoderConfig } from "../weights/encoder_config.ts";
@@ -30,6 +31,8 @@ export interface EncoderInputs {
   readonly limits: Tensor;
   readonly wordSegments: Segments;
   readonly positionSegments: Segments;
+  /** Moves the word embeddings; see `adversarial.ts`. */
+  readonly perturbation?: WordPerturbation;
 }
 
 /**
@@ -48,31 +51,12 @@ export function checkEncoder(config: EncoderConfig, model: string): void {
   }
 }
 
-const weight = (name: string, shape: readonly number[], parts?: readonly string[]): ParameterSpec => ({
+const table = (name: string, shape: readonly number[]): ParameterSpec => ({
   name: `${name}.weight`,
   shape,
   initialisation: "normal",
   decay: true,
-  ...(parts ? { parts: parts.map((part) => `${part}.weight`) } : {}),
 });
-
-const bias = (name: string, size: number, parts?: readonly string[]): ParameterSpec => ({
-  name: `${name}.bias`,
-  shape: [size],
-  initialisation: "zeros",
-  decay: false,
-  ...(parts ? { parts: parts.map((part) => `${part}.bias`) } : {}),
-});
-
-const norm = (name: string, size: number): ParameterSpec[] => [
-  { name: `${name}.weight`, shape: [size], initialisation: "ones", decay: false },
-  { name: `${name}.bias`, shape: [size], initialisation: "zeros", decay: false },
-];
-
-/** A linear layer's weight [N, K] and bias [N]. */
-export function linearParameters(name: string, outputs: number, inputs: number, parts?: string[]): ParameterSpec[] {
-  return [weight(name, [outputs, inputs], parts), bias(name, outputs, parts)];
-}
 
 /** A parameter under the name that the family's checkpoints have for it. */
 function inFamily({ model_type }: EncoderConfig, spec: ParameterSpec): ParameterSpec {
@@ -89,19 +73,19 @@ export function encoderParameters(config: EncoderConfig): ParameterSpec[] {
     return [
       ...linearParameters(`${self}.qkv`, 3 * hidden, hidden, [`${self}.query`, `${self}.key`, `${self}.value`]),
       ...linearParameters(`${layer}.attention.output.dense`, hidden, hidden),
-      ...norm(`${layer}.attention.output.LayerNorm`, hidden),
+      ...normParameters(`${layer}.attention.output.LayerNorm`, hidden),
       ...linearParameters(`${layer}.intermediate.dense`, config.intermediate_size, hidden),
       ...linearParameters(`${layer}.output.dense`, hidden, config.intermediate_size),
-      ...norm(`${layer}.output.LayerNorm`, hidden),
+      ...normParameters(`${layer}.output.LayerNorm`, hidden),
     ];
   });
   return [
-    weight("embeddings.word_embeddings", [config.vocab_size, hidden]),
-    weight("embeddings.position_embeddings", [config.max_position_embeddings, hidden]),
+    table("embeddings.word_embeddings", [config.vocab_size, hidden]),
+    table("embeddings.position_embeddings", [config.max_position_embeddings, hidden]),
     ...(config.type_vocab_size > 0
-      ? [weight("embeddings.token_type_embeddings", [config.type_vocab_size, hidden])]
+      ? [table("embeddings.token_type_embeddings", [config.type_vocab_size, hidden])]
       : []),
-    ...norm("embeddings.LayerNorm", hidden),
+    ...normParameters("embeddings.LayerNorm", hidden),
     ...layers.flat(),
   ].map((spec) => inFamily(config, spec));
 }

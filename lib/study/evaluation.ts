@@ -11,6 +11,7 @@ import { flatMetrics, majorityBaseline, wholeTextBaseline } from "../train/metri
 import { checkSignature, loadArrays, readState } from "../train/state.ts";
 import { initialiseParameters } from "./model_source.ts";
 import {
+  AUGMENTATION_KEY,
   encodedSplits,
   engineOptions,
   evaluateOptions,
@@ -62,8 +63,10 @@ export async function evaluateTrial(study: StudyContext, trial: TrialSummary): P
     const tested: TestedCheckpoint[] = [];
     for (const checkpoint of [best, ...others]) {
       const state = await readState(checkpoint);
-      checkSignature(state.signature, signatureOf(context), `Checkpoint ${checkpoint.folder}`);
+      const { [AUGMENTATION_KEY]: _training, ...signature } = state.signature;
+      checkSignature(signature, signatureOf(context), `Checkpoint ${checkpoint.folder}`);
       loadArrays(checkpoint.folder, engine, { moments: false });
+      if (state.confidence) engine.loadConfidence(Float32Array.from(state.confidence));
       const { test } = encodedSplits(context).splits;
       const { metrics } = await evaluateSplit(engine, test, evaluateOptions(context));
       tested.push({ checkpoint, test: testMetrics(metrics) });

@@ -1,6 +1,7 @@
 /** From configuration to a model: architecture, tokenizer, and where the first values of its parameters come from. */
 import type { Config } from "../config/schema.ts";
 import type { DualAgentConfig } from "../model/dual_agent.ts";
+import { CRITERIA_LOSSES, type CriteriaLossDefinition } from "../model/losses/registry.ts";
 import { catalogModel } from "../model/catalog.ts";
 import { checkTuning } from "../model/tuning.ts";
 import { checkEncoder, type EncoderConfig, encoderParameters } from "../model/encoder.ts";
@@ -114,19 +115,66 @@ async function pretrainedModel(config: Config): Promise<ModelSource> {
 
 /** The two agents as a trial configures them on a model: for all criteria at once, or for the one that an input names. */
 export function agentConfig(config: Config, source: ModelSource, criteria: number): DualAgentConfig {
-  const { hidden_dropout, attention_dropout, criteria_pooling, criteria_dropout, evidence_dropout } = config.model;
+  const { model, loss } = config;
   const { encoder } = source;
+  const { form, balanced, adaptive }: CriteriaLossDefinition = CRITERIA_LOSSES[loss.loss_function];
   return {
     encoder: {
       ...encoder,
-      hidden_dropout_prob: hidden_dropout ?? encoder.hidden_dropout_prob,
-      attention_probs_dropout_prob: attention_dropout ?? encoder.attention_probs_dropout_prob,
+      hidden_dropout_prob: model.hidden_dropout ?? encoder.hidden_dropout_prob,
+      attention_probs_dropout_prob: model.attention_dropout ?? encoder.attention_probs_dropout_prob,
     },
     criteria: config.data.input_format === "binary_pairs" ? 1 : criteria,
-    pooling: criteria_pooling,
-    criteriaDropout: criteria_dropout,
-    evidenceDropout: evidence_dropout,
+    activation: model.activation,
+    pooling: model.criteria_pooling,
+    criteriaHead: {
+      type: model.criteria_head_type,
+      hidden: model.criteria_hidden_dim,
+      dropout: model.criteria_dropout,
+    },
+    evidenceHead: {
+      type: model.evidence_head_type,
+      hidden: model.evidence_hidden_dim,
+      dropout: model.evidence_dropout,
+      maxSpanTokens: model.max_span_tokens,
+      maxSpans: model.max_spans_per_doc,
+    },
+    coupling: model.task_coupling === "independent" ? null : {
+      method: model.coupling_method,
+      pooling: model.coupling_pooling,
+      poolBeforeCombination: model.pool_before_combination,
+    },
+    loss: {
+      form: form({
+        gamma: loss.focal_gamma,
+        alpha: loss.hybrid_weight_alpha,
+        smoothing: loss.label_smoothing,
+      }),
+      weighted: balanced || loss.class_weights === "balanced",
+      adaptive,
+    },
     tuning: tuningOf(config),
+  };
+}
+
+/**
+ * What is built on the encoder, as checkpoints record it: the parts of the configuration that decide which parameters
+ * there are and what the outputs mean.
+ */
+export function architectureRecord({ model }: Config): Record<string, string | number | boolean | null> {
+  const coupled = model.task_coupling === "coupled";
+  return {
+    activation: model.activation,
+    criteria_head_type: model.criteria_head_type,
+    criteria_hidden_dim: model.criteria_hidden_dim,
+    criteria_pooling: model.criteria_pooling,
+    evidence_head_type: model.evidence_head_type,
+    evidence_hidden_dim: model.evidence_hidden_dim,
+    max_span_tokens: model.max_span_tokens,
+    task_coupling: model.task_coupling,
+    coupling_method: coupled ? model.coupling_method : null,
+    coupling_pooling: coupled ? model.coupling_pooling : null,
+    pool_before_combination: coupled ? model.pool_before_combination : null,
   };
 }
 

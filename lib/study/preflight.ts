@@ -6,6 +6,7 @@ import { elementCount } from "../graph/tensor.ts";
 import { preflight as storagePreflight, type StoragePreflight } from "../storage/disk.ts";
 import { formatBytes } from "../storage/free_space.ts";
 import { inputError, storageError } from "../support/errors.ts";
+import { resumeArrays } from "../train/parameter_arrays.ts";
 import { type EngineOptions, type EnginePlan, type MemoryForecast, planEngine } from "../train/engine_plan.ts";
 
 /** What was found. */
@@ -92,10 +93,11 @@ export async function preflight(
       remedy(gpu, options, limit, shortestLength),
     );
   }
-  const elements = (specs: readonly ParameterSpec[]) => specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const modelBytes = elements(plan.parameters.specs) * 4;
-  const trained = elements(plan.parameters.specs.filter(isTrained));
-  const weightsBytes = trained * 4, optimizerBytes = trained * 8;
+  const bytesOf = (specs: readonly ParameterSpec[]) =>
+    4 * specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const { specs } = plan.parameters;
+  const modelBytes = bytesOf(specs), weightsBytes = bytesOf(specs.filter(isTrained));
+  const optimizerBytes = resumeArrays(options).length * weightsBytes;
   const storage = await storagePreflight({
     weightsBytes,
     optimizerBytes,
@@ -114,7 +116,8 @@ export async function preflight(
 
 function describeMemory(memory: MemoryForecast): string {
   const { total: _, ...parts } = memory;
-  return Object.entries(parts).map(([name, bytes]) => `${name} ${formatBytes(bytes)}`).join(", ");
+  return Object.entries(parts).filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `${name} ${formatBytes(bytes)}`)
+    .join(", ");
 }
 
 /** The preflight as two lines for people. */

@@ -1,7 +1,7 @@
 /**
- * What a checkpoint holds of a run: weights and moments as safetensors with Hugging Face names, `config.json` and
- * tokenizer files that Python's `transformers` reads, and `trainer_state.json` with everything else that the next step
- * depends on. Random numbers need no state: they are functions of seed and position.
+ * What a checkpoint holds of a run: weights (those that were evaluated) and the optimizer's arrays as safetensors with
+ * Hugging Face names, `config.json` and tokenizer files that Python's `transformers` reads, and `trainer_state.json` with
+ * everything else that the next step depends on. Random numbers need no state: they are functions of seed and position.
  */
 import { join } from "node:path";
 import { z } from "zod";
@@ -9,7 +9,7 @@ import { type Checkpoint, OPTIMIZER_FILE } from "../storage/checkpoint.ts";
 import { inputError, storageError } from "../support/errors.ts";
 import { openSafetensors, writeSafetensors } from "../weights/safetensors.ts";
 import type { Engine } from "./engine.ts";
-import type { ParameterArray } from "./parameter_arrays.ts";
+import { type ParameterArray, resumeArrays } from "./parameter_arrays.ts";
 
 /** File names within a checkpoint. */
 export const WEIGHTS_FILE = "model.safetensors";
@@ -47,6 +47,8 @@ const stateSchema = z.strictObject({
   best: z.number().nullable(),
   epochs_since_best: z.int().min(0),
   seed: z.int(),
+  /** The state of an adaptive criteria loss [3K]; null for the others. */
+  confidence: z.array(z.number()).nullable(),
   /** What must agree for the state to be continued. */
   signature: z.record(z.string(), z.json()),
 });
@@ -74,6 +76,7 @@ export function initialState(seed: number, signature: Signature): TrainerState {
     best: null,
     epochs_since_best: 0,
     seed,
+    confidence: null,
     signature,
   };
 }
@@ -92,11 +95,12 @@ export async function writeState(
   state: TrainerState,
   files: ModelFiles,
 ): Promise<void> {
-  await writeSafetensors(join(folder, WEIGHTS_FILE), engine.tensors("parameter", "trained"), { format: "pt" });
-  const moments = (["first_moment", "second_moment"] as const).flatMap((array) =>
-    engine.tensors(array).map((tensor) => ({ ...tensor, name: `${array}.${tensor.name}` }))
+  const trainedOnly = { trainedOnly: true };
+  await writeSafetensors(join(folder, WEIGHTS_FILE), engine.tensors("average", trainedOnly), { format: "pt" });
+  const arrays = resumeArrays(engine.plan.options).flatMap((array) =>
+    engine.tensors(array, trainedOnly).map((tensor) => ({ ...tensor, name: `${array}.${tensor.name}` }))
   );
-  await writeSafetensors(join(folder, OPTIMIZER_FILE), moments);
+  await writeSafetensors(join(folder, OPTIMIZER_FILE), arrays);
   await Deno.writeTextFile(join(folder, STATE_FILE), JSON.stringify(state, null, 2) + "\n");
   await Deno.writeTextFile(join(folder, CONFIG_FILE), JSON.stringify(files.config, null, 2) + "\n");
   for (const [name, bytes] of files.tokenizer) await Deno.writeFile(join(folder, name), bytes);
@@ -139,8 +143,8 @@ export function checkSignature(found: Signature, expected: Signature, where: str
 }
 
 /**
- * Loads the trained weights, and with `moments` the optimizer's state, from a checkpoint into an engine. What is frozen
- * must be there before.
+ * Loads the trained weights, and with `moments` all that training goes on from, from a checkpoint into an engine. What is
+ * frozen must be there before.
  */
 export function loadArrays(folder: string, engine: Engine, { moments }: { moments: boolean }): void {
   const load = (array: ParameterArray, file: string, prefix: string) => {
@@ -155,11 +159,10 @@ export function loadArrays(folder: string, engine: Engine, { moments }: { moment
         );
       }
       return tensors.readFloat32(prefix + name);
-    }, "trained");
+    }, { trainedOnly: true });
   };
-  load("parameter", WEIGHTS_FILE, "");
-  if (moments) {
-    load("first_moment", OPTIMIZER_FILE, "first_moment.");
-    load("second_moment", OPTIMIZER_FILE, "second_moment.");
-  }
+  if (!moments) return load("parameter", WEIGHTS_FILE, "");
+  for (const array of resumeArrays(engine.plan.options)) load(array, OPTIMIZER_FILE, `${array}.`);
+  // Behind the parameters, which start the average anew.
+  load("average", WEIGHTS_FILE, "");
 }

@@ -41,6 +41,8 @@ export interface TrainingProgress {
   readonly epochs: number;
   readonly step: number;
   readonly steps: number;
+  /** Of the heads, in the step that `metrics` are of; the encoder's are scaled by its parameter groups. */
+  readonly learningRate: number;
   readonly metrics: StepMetrics;
 }
 
@@ -150,6 +152,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   const restored = options.resume ? await restore(options, isOver) : undefined;
   if (!restored) options.initialise();
   const state = restored ?? initialState(seed, options.signature);
+  if (state.confidence) engine.loadConfidence(Float32Array.from(state.confidence));
   /** The step of the last checkpoint that can be resumed. */
   let savedStep = restored?.step;
 
@@ -169,11 +172,14 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     const last = steps.at(-1);
     if (last) {
       const { step } = last;
-      options.onProgress?.({ epoch: state.epoch + 1, epochs: training.epochs, step, steps: totalSteps, metrics: last });
+      const learningRate = learningRateAt(step - 1, schedule);
+      const epoch = state.epoch + 1;
+      options.onProgress?.({ epoch, epochs: training.epochs, step, steps: totalSteps, learningRate, metrics: last });
     }
   };
   const save = async (kind: string, metrics: Record<string, number | null>) => {
     const started = performance.now();
+    if (engine.plan.options.model.loss.adaptive) state.confidence = [...await engine.confidence()];
     const info = { step: state.step, epoch: state.epoch, kind, metrics };
     const checkpoint = await publishCheckpoint(
       options.checkpoints,

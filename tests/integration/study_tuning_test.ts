@@ -19,6 +19,7 @@ import { checkpointTensors } from "../../lib/train/parameter_arrays.ts";
 import { initialState, loadArrays, writeState } from "../../lib/train/state.ts";
 import { type EncoderConfig, parseEncoderConfig } from "../../lib/weights/encoder_config.ts";
 import { openSafetensors, writeSafetensors } from "../../lib/weights/safetensors.ts";
+import { linearAgents } from "../support/agents.ts";
 import {
   loggedEvents,
   resultOf,
@@ -71,11 +72,7 @@ async function outputs(
     gpu,
     planEngine(gpu, {
       model: {
-        encoder,
-        criteria: winnow.criteria.length,
-        pooling: winnow.criteria_pooling,
-        criteriaDropout: 0,
-        evidenceDropout: 0,
+        ...linearAgents({ encoder, criteria: winnow.criteria.length, pooling: winnow.criteria_pooling }),
         tuning,
       },
       optimizer: { name: "adamw", weightDecay: 0, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
@@ -103,7 +100,7 @@ async function assertMerged(checkpoint: string, merged: string, base: { folder?:
     assert.ok(difference <= 2e-6, `hidden state ${layer} differs by ${difference}`);
   });
   assert.ok(largestDifference(ours.probabilities, theirs.probabilities) <= 2e-6);
-  assert.ok(largestDifference(ours.evidenceLogits, theirs.evidenceLogits) <= 2e-6);
+  assert.ok(largestDifference(ours.evidenceLogits!, theirs.evidenceLogits!) <= 2e-6);
 }
 
 /** Holds the figures of a study's test split to those of the merged model, all of whose weights are in one file. */
@@ -291,7 +288,7 @@ Deno.test("a LoRA checkpoint of BERT-base with AdamW's state is below 10 MB", as
       .reduce((sum, { shape }) => sum + shape.reduce((product, size) => product * size, 1), 0);
     assert.equal(parameters, 108_891_648, "BERT-base without its pooler");
     const plan = planEngine(gpu, {
-      model: { encoder, criteria: 9, pooling: "cls", criteriaDropout: 0.1, evidenceDropout: 0.1, tuning },
+      model: { ...linearAgents({ encoder, criteria: 9, dropout: 0.1 }), tuning },
       optimizer: { name: "adamw", weightDecay: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
       batchSize: 1,
       lengths: [16],

@@ -20,6 +20,7 @@ import {
 import { resolveEncoderNames } from "../../lib/weights/encoder_names.ts";
 import { writeSafetensors } from "../../lib/weights/safetensors.ts";
 import { openWeights } from "../../lib/weights/weights_file.ts";
+import { firstSpans, linearAgents, noSpans } from "../support/agents.ts";
 import { resultOf, runCommand, withFolder } from "../support/commands.ts";
 import { cosine, largestDifference, norm, parseTensors, relativeDifference } from "../support/golden.ts";
 import { askPython } from "../support/python.ts";
@@ -52,7 +53,7 @@ async function engineFor(encoder: EncoderConfig, batch: Batch, criteria: number,
   return await openEngine(
     gpu,
     planEngine(gpu, {
-      model: { encoder: still, criteria, pooling, criteriaDropout: 0, evidenceDropout: 0 },
+      model: linearAgents({ encoder: still, criteria, pooling }),
       optimizer: { name: "adamw", weightDecay: 0, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
       batchSize: batch.size,
       lengths: [batch.length],
@@ -84,8 +85,8 @@ async function writeBatch(path: string, batch: Batch) {
     tensor("mask", tokens, batch.mask),
     tensor("types", tokens, batch.types),
     tensor("labels", pairs, batch.labels),
-    tensor("spanStart", pairs, batch.spanStart),
-    tensor("spanEnd", pairs, batch.spanEnd),
+    tensor("spanStart", pairs, firstSpans(batch).start),
+    tensor("spanEnd", pairs, firstSpans(batch).end),
     tensor("spanWeight", pairs, batch.spanWeight),
     tensor("sampleWeight", [batch.size], batch.sampleWeight),
   ]);
@@ -214,14 +215,8 @@ for (const family of ["roberta", "distilbert"] as const) {
       loadArrays(checkpoint, engine, { moments: false });
       const filled: Batch = {
         ...batch,
-        ...Object.fromEntries(
-          (["labels", "spanWeight"] as const).map((
-            key,
-          ) => [key, new Float32Array(batch.size * winnow.criteria.length)]),
-        ),
-        ...Object.fromEntries(
-          (["spanStart", "spanEnd"] as const).map((key) => [key, new Uint32Array(batch.size * winnow.criteria.length)]),
-        ),
+        labels: new Float32Array(batch.size * winnow.criteria.length),
+        ...noSpans(batch.size, batch.length, winnow.criteria.length),
       };
       const { predictions } = await engine.evaluate([filled], { lambdaClass: 1, lambdaSpan: 1 });
       engine.close();

@@ -17,6 +17,7 @@ import { type EncoderFamily, parseEncoderConfig, readEncoderConfig } from "../..
 import { resolveEncoderNames } from "../../lib/weights/encoder_names.ts";
 import { writeSafetensors } from "../../lib/weights/safetensors.ts";
 import { openWeights } from "../../lib/weights/weights_file.ts";
+import { firstSpans, linearAgents } from "../support/agents.ts";
 import { resultOf, runCommand, withFolder } from "../support/commands.ts";
 import {
   cosine,
@@ -92,9 +93,11 @@ async function writeBatch(path: string, batch: Batch) {
     ...{ labels: pairs, spanStart: pairs, spanEnd: pairs, spanWeight: pairs },
   };
   const names = Object.keys(shapes) as (keyof typeof shapes)[];
+  const { start: spanStart, end: spanEnd } = firstSpans(batch);
+  const values = { ...batch, spanStart, spanEnd };
   await writeSafetensors(
     path,
-    names.map((name) => ({ name, shape: shapes[name], data: Float32Array.from(batch[name]) })),
+    names.map((name) => ({ name, shape: shapes[name], data: Float32Array.from(values[name]) })),
   );
 }
 
@@ -157,11 +160,11 @@ Deno.test("every mode follows peft and PyTorch: gradients, ten losses, and no fr
           gpu,
           planEngine(gpu, {
             model: {
-              encoder: { ...encoder, hidden_dropout_prob: 0, attention_probs_dropout_prob: 0 },
-              criteria: CRITERIA,
-              pooling: "mean",
-              criteriaDropout: 0,
-              evidenceDropout: 0,
+              ...linearAgents({
+                encoder: { ...encoder, hidden_dropout_prob: 0, attention_probs_dropout_prob: 0 },
+                criteria: CRITERIA,
+                pooling: "mean",
+              }),
               tuning,
             },
             optimizer: {
@@ -262,7 +265,7 @@ Deno.test("a merged LoRA checkpoint is read by transformers, its adapter by peft
     const engine = await openEngine(
       gpu,
       planEngine(gpu, {
-        model: {
+        model: linearAgents({
           encoder: {
             ...await readEncoderConfig(at("merged")),
             hidden_dropout_prob: 0,
@@ -270,9 +273,7 @@ Deno.test("a merged LoRA checkpoint is read by transformers, its adapter by peft
           },
           criteria: CRITERIA,
           pooling: "cls",
-          criteriaDropout: 0,
-          evidenceDropout: 0,
-        },
+        }),
         optimizer: { name: "adamw", weightDecay: 0, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
         batchSize: batch.size,
         lengths: [batch.length],

@@ -14,6 +14,7 @@ import { tuningOf } from "../../lib/study/tuning.ts";
 import { checkpointTensors } from "../../lib/train/parameter_arrays.ts";
 import { planEngine } from "../../lib/train/engine_plan.ts";
 import type { EncoderConfig, EncoderFamily } from "../../lib/weights/encoder_config.ts";
+import { linearAgents } from "../support/agents.ts";
 
 const TARGET: Target = {
   preset: "tiled",
@@ -71,14 +72,7 @@ const MODES: Record<string, Tuning> = {
 
 const planOf = (tuning: Tuning) =>
   planEngine(GPU, {
-    model: {
-      encoder: encoder(),
-      criteria: 3,
-      pooling: "mean",
-      criteriaDropout: 0.1,
-      evidenceDropout: 0.1,
-      tuning,
-    },
+    model: { ...linearAgents({ encoder: encoder(), criteria: 3, pooling: "mean", dropout: 0.1 }), tuning },
     optimizer: { name: "adamw", weightDecay: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
     batchSize: 2,
     lengths: [8],
