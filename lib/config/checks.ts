@@ -142,7 +142,7 @@ function isSearchable(path: readonly string[]): boolean {
 }
 
 /** Groups of which every key may differ between trials. */
-const SEARCHABLE_GROUPS = ["model", "loss", "training", "augmentation"];
+const SEARCHABLE_GROUPS = ["model", "loss", "tuning", "training", "augmentation"];
 
 /** How posts are put before the model; what is measured is the same for each. */
 const SEARCHABLE_DATA = ["data.input_format", "data.max_length", "data.doc_stride", "data.window_aggregation"];

@@ -3,7 +3,7 @@
  *
  * The defaults stand in `configs/base.yaml`, not here, so that a reader finds every value in one file; what depends on
  * several keys at once stands in `checks.ts`. `contracts/config.schema.json` is generated from this schema. What can be
- * chosen of heads, poolings, couplings and losses comes from their registries.
+ * chosen of heads, poolings, couplings, losses and tuning modes comes from their registries.
  */
 
 import { z } from "zod";
@@ -12,8 +12,10 @@ import { ACTIVATIONS } from "../graph/ops/activation.ts";
 import { COUPLINGS } from "../model/couplings/registry.ts";
 import { CRITERIA_HEADS } from "../model/criteria_heads/registry.ts";
 import { EVIDENCE_HEADS } from "../model/evidence_heads/registry.ts";
+import { LORA_TARGETS } from "../model/lora.ts";
 import { CRITERIA_LOSSES } from "../model/losses/registry.ts";
 import { POOLINGS } from "../model/poolings/registry.ts";
+import { TUNING_MODES } from "../model/tuning.ts";
 import { augmentationSchema } from "./augmentation.ts";
 
 const text = z.string().min(1);
@@ -69,6 +71,23 @@ export const encoderSchema = z.strictObject({
   max_position_embeddings: z.int().min(4).max(65_536),
   hidden_act: z.enum(["gelu", "gelu_tanh"]),
   layer_norm_eps: positive.max(0.1),
+});
+
+const loraTarget = choice(LORA_TARGETS);
+const loraTargetNames = `(${loraTarget.options.join("|")})`;
+
+/** What is trained; see `lib/model/tuning.ts`. A list cannot be a choice of `search_space`, so targets may be one text. */
+const tuningSchema = z.strictObject({
+  mode: choice(TUNING_MODES).describe("What of the encoder is trained; the heads always are"),
+  freeze_layers: z.int().min(0).max(96)
+    .describe("Lowest layers, with the embeddings, in which nothing is trained; not read with mode full"),
+  lora_rank: z.int().min(1).max(1024),
+  lora_alpha: positive.max(4096).describe("The adapters' share is scaled by lora_alpha / lora_rank"),
+  lora_dropout: probability.describe("Of the adapters' input alone"),
+  lora_targets: z.union([
+    z.array(loraTarget).min(1),
+    z.string().regex(new RegExp(`^${loraTargetNames}(,${loraTargetNames})*$`)),
+  ]).describe("Projections with an adapter: a list, or their names with commas and no spaces between them"),
 });
 
 /** The whole configuration after composition, with no key left out. */
@@ -148,6 +167,7 @@ export const configSchema = z.strictObject({
     max_posts: z.int().min(1).nullable().describe("Take at most so many posts, a deterministic sample"),
     synthetic: z.strictObject({ posts: z.int().min(10).max(1_000_000), seed }),
   }),
+  tuning: tuningSchema,
   augmentation: augmentationSchema,
   training: z.strictObject({
     epochs: z.int().min(1).max(10_000),

@@ -13,7 +13,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import { adversarialPasses } from "./adversarial.ts";
 import { couple, type CouplingOptions, couplingParameters } from "./couplings/couple.ts";
 import { CRITERIA_HEADS, type CriteriaHeadName } from "./criteria_heads/registry.ts";
-import { encoder, type EncoderConfig, type EncoderInputs, encoderParameters } from "./encoder.ts";
+import { encoder, type EncoderConfig, type EncoderInputs } from "./encoder.ts";
 import type {
   EvidenceHeadDefinition,
   EvidenceInputs,
@@ -24,6 +24,7 @@ import { EVIDENCE_HEADS, type EvidenceHeadName } from "./evidence_heads/registry
 import type { BatchTensors } from "./inputs.ts";
 import type { ComponentOptions, ParameterLookup } from "./layers.ts";
 import { type PoolingName, POOLINGS } from "./poolings/registry.ts";
+import { tunedEncoderParameters, type Tuning } from "./tuning.ts";
 
 /** The criteria loss of a model. */
 export interface CriteriaLossConfig {
@@ -55,6 +56,8 @@ export interface DualAgentConfig {
   /** How the agents see each other; null: not at all. */
   readonly coupling: CouplingOptions | null;
   readonly loss: CriteriaLossConfig;
+  /** What of the encoder is trained: everything unless given. */
+  readonly tuning?: Tuning;
 }
 
 /** The evidence head of a configuration. */
@@ -75,7 +78,7 @@ export function evidenceOptions({ encoder, criteria, activation, evidenceHead }:
 
 /** The parameters of encoder, pooling, coupling and heads. */
 export function dualAgentParameters(config: DualAgentConfig): ParameterSpec[] {
-  return [...encoderParameters(config.encoder), ...agentParameters(config)];
+  return [...tunedEncoderParameters(config.encoder, config.tuning), ...agentParameters(config)];
 }
 
 /** The parameters of what stands behind the encoder. */
@@ -105,7 +108,9 @@ function forward(
   parameter: ParameterLookup,
   inputs: BatchTensors & EncoderInputs,
 ): DualAgentOutputs {
-  return agents(g, config, encoder(g, config.encoder, parameter, inputs), parameter, inputs);
+  const { tuning } = config;
+  const states = encoder(g, config.encoder, parameter, inputs, tuning?.mode === "lora" ? tuning : undefined);
+  return agents(g, config, states, parameter, inputs);
 }
 
 /** Everything behind the encoder: pooling, coupling and both heads on its hidden states. */

@@ -7,7 +7,7 @@
 import type { Graph } from "../graph/graph.ts";
 import { attention } from "../graph/ops/attention.ts";
 import { embedding, type Segments, type WordPerturbation } from "../graph/ops/embedding.ts";
-import { dropout } from "../graph/ops/elementwise.ts";
+import { activate, dropout } from "../graph/ops/elementwise.ts";
 import { layerNorm } from "../graph/ops/layer_norm.ts";
 import { feedForward, linear } from "../graph/ops/linear.ts";
 import type { ParameterSpec } from "../graph/parameters.ts";
@@ -16,6 +16,7 @@ import type { Tensor } from "../graph/tensor.ts";
 import { inputError } from "../support/errors.ts";
 import { ACTIVATIONS, type EncoderConfig } from "../weights/encoder_config.ts";
 import { familyName } from "../weights/encoder_names.ts";
+import { adapters, type LoraOptions } from "./lora.ts";
 
 export type { EncoderConfig } from "../weights/encoder_config.ts";
 
@@ -93,6 +94,7 @@ export function encoderParameters(config: EncoderConfig): ParameterSpec[] {
  * Appends an encoder to a graph.
  *
  * @param parameter the tensor of a named parameter
+ * @param lora the adapters beside its projections, if any
  * @returns the hidden states [B, T, C] after the embeddings and after each layer
  */
 export function encoder(
@@ -100,11 +102,13 @@ export function encoder(
   config: EncoderConfig,
   parameter: (name: string) => Tensor,
   inputs: EncoderInputs,
+  lora?: LoraOptions,
 ): Tensor[] {
   const { hidden_dropout_prob, attention_probs_dropout_prob, layer_norm_eps: epsilon } = config;
   const { mask, limits } = inputs;
   const activation = ACTIVATIONS[config.hidden_act];
   const affine = (name: string) => ({ weight: parameter(`${name}.weight`), bias: parameter(`${name}.bias`) });
+  const { has, adapt } = adapters(g, parameter, lora);
   const gain = (name: string) => ({ gamma: parameter(`${name}.weight`), beta: parameter(`${name}.bias`) });
 
   const embedded = embedding(g, {
@@ -118,7 +122,8 @@ export function encoder(
   for (let i = 0; i < config.num_hidden_layers; i++) {
     const layer = `encoder.layer.${i}`;
     const x = states[i]!; //                                                                     [B, T, C]
-    const qkv = linear(g, { x, ...affine(`${layer}.attention.self.qkv`) }); //                   [B, T, 3C]
+    const projected = linear(g, { x, ...affine(`${layer}.attention.self.qkv`) });
+    const qkv = adapt(i, ["query", "key", "value"], x, projected); //                            [B, T, 3C]
     const context = attention(g, qkv, {
       heads: config.num_attention_heads,
       mask,
@@ -126,14 +131,26 @@ export function encoder(
       dropout: attention_probs_dropout_prob,
     }); //                                                                                       [B, T, C]
     const attended = layerNorm(g, {
-      x: linear(g, { x: context, ...affine(`${layer}.attention.output.dense`) }),
+      x: adapt(
+        i,
+        ["attention_output"],
+        context,
+        linear(g, { x: context, ...affine(`${layer}.attention.output.dense`) }),
+      ),
       residual: x,
       ...gain(`${layer}.attention.output.LayerNorm`),
     }, { epsilon, dropout: hidden_dropout_prob });
     const inner = affine(`${layer}.intermediate.dense`);
     const outer = affine(`${layer}.output.dense`);
+    const unfused = () => {
+      const u = adapt(i, ["intermediate"], attended, linear(g, { x: attended, ...inner })); //   [B, T, F]
+      const h = activate(g, u, activation);
+      return adapt(i, ["output"], h, linear(g, { x: h, ...outer }));
+    };
     states.push(layerNorm(g, {
-      x: feedForward(g, { x: attended, ...inner, outputWeight: outer.weight, outputBias: outer.bias }, activation),
+      x: has(i, ["intermediate", "output"])
+        ? unfused()
+        : feedForward(g, { x: attended, ...inner, outputWeight: outer.weight, outputBias: outer.bias }, activation),
       residual: attended,
       ...gain(`${layer}.output.LayerNorm`),
     }, { epsilon, dropout: hidden_dropout_prob }));

@@ -4,7 +4,7 @@
  * fine-tuning"); the depths are those of BEiT's fine-tuning code (Bao et al. 2022), ELECTRA's but for the top layer,
  * which ELECTRA decays twice.
  */
-import type { ParameterSpec } from "../graph/parameters.ts";
+import { isTrained, type ParameterSpec } from "../graph/parameters.ts";
 
 /** How the learning rate falls from the heads to the embeddings. */
 export interface LearningRateOptions {
@@ -49,8 +49,7 @@ export function scaleLearningRates(
 /** The groups of what is trained, the fastest first, and of one rate those with weight decay first. */
 export function parameterGroups(specs: readonly ParameterSpec[]): ParameterGroup[] {
   const groups = new Map<string, { learningRateScale: number; decay: boolean; names: string[] }>();
-  for (const { name, decay, trained = true, learningRateScale = 1 } of specs) {
-    if (!trained) continue;
+  for (const { name, decay, learningRateScale = 1 } of specs.filter(isTrained)) {
     const key = `${learningRateScale} ${decay}`;
     const group = groups.get(key) ?? { learningRateScale, decay, names: [] };
     groups.set(key, group);

@@ -9,7 +9,7 @@ import { formatBytes } from "../storage/free_space.ts";
 import { checkBackTranslation } from "./back_translation.ts";
 import { openDataset, SPLITS, trainingTexts } from "./data_source.ts";
 import { shortestLength } from "./inputs.ts";
-import { checkLength, modelKey, openModel } from "./model_source.ts";
+import { checkModel, modelKey, openModel } from "./model_source.ts";
 import { describePreflight, type Preflight, preflight } from "./preflight.ts";
 import { encodedSplits, engineOptions, type StudyContext } from "./trial.ts";
 
@@ -26,7 +26,7 @@ export async function openContext(config: Config, studyId: string, signal: Abort
   await checkBackTranslation(config, data);
   signal.throwIfAborted();
   const model = await openModel(config, trainingTexts(config, data));
-  checkLength(config, model);
+  checkModel(config, model);
   const gpu: Gpu = await openGpu(config.gpu.preset);
   const cache = { models: new Map([[modelKey(config), model]]), encoded: new Map(), augmented: new Map() };
   return { config, studyId, gpu, data, model, signal, cache };
@@ -52,9 +52,15 @@ export function describeContext(context: StudyContext, found: Preflight): string
     `inputs       ${describeInputs(context)}`,
     ...describeAugmentation(context),
     `model        ${model.id} (${weights}): ${model.encoder.num_hidden_layers} layers, hidden ` +
-    `${model.encoder.hidden_size}, ${formatBytes(found.weightsBytes)} of weights`,
+    `${model.encoder.hidden_size}, ${formatBytes(found.modelBytes)} of weights${describeTuning(context, found)}`,
     describePreflight(found),
   ].join("\n");
+}
+
+/** What is trained, where that is not everything. */
+function describeTuning({ config }: StudyContext, { weightsBytes }: Preflight): string {
+  const { mode } = config.tuning;
+  return mode === "full" ? "" : `, ${formatBytes(weightsBytes)} of them trained (${mode})`;
 }
 
 /** Which methods may change the evidence of how many training posts; nothing where there are none. */

@@ -16,7 +16,7 @@ import {
   splitDataset,
   trainingTexts,
 } from "./data_source.ts";
-import { checkLength, type ModelSource, openModel } from "./model_source.ts";
+import { checkModel, type ModelSource, openModel } from "./model_source.ts";
 
 /**
  * Reads a dataset and reports on it. What would keep training from starting, but for the GPU, is a finding here.
@@ -38,7 +38,7 @@ export async function reportData(
   onStage(`opening the tokenizer of ${config.model.id}`);
   const examples = split ? SPLITS.flatMap((name) => split.splits[name]) : dataset.examples;
   const model = await attempt(findings, () => openModel(config, textsOf(config, dataset, split)));
-  if (model) await attempt(findings, () => checkLength(config, model));
+  if (model) await attempt(findings, () => checkModel(config, model));
   signal.throwIfAborted();
   onStage(`counting the tokens of ${examples.length} posts`);
   const { max_length } = config.data;

@@ -3,10 +3,9 @@ import type { Config } from "../config/schema.ts";
 import type { DualAgentConfig } from "../model/dual_agent.ts";
 import { CRITERIA_LOSSES, type CriteriaLossDefinition } from "../model/losses/registry.ts";
 import { catalogModel } from "../model/catalog.ts";
+import { checkTuning } from "../model/tuning.ts";
 import { checkEncoder, type EncoderConfig, encoderParameters } from "../model/encoder.ts";
-import { elementCount } from "../graph/tensor.ts";
 import { inputError } from "../support/errors.ts";
-import { randomStream } from "../support/rng.ts";
 import { loadTokenizer } from "../text/load_tokenizer.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { buildWordPieceVocabulary } from "../text/vocabulary.ts";
@@ -17,6 +16,8 @@ import { readEncoderConfig, usablePositions } from "../weights/encoder_config.ts
 import { missing, resolveEncoderNames } from "../weights/encoder_names.ts";
 import { isFolder, resolvePretrained } from "../weights/pretrained.ts";
 import { openWeights } from "../weights/weights_file.ts";
+import { openBase } from "./base_weights.ts";
+import { tuningOf } from "./tuning.ts";
 
 /** A model before training. */
 export interface ModelSource {
@@ -30,9 +31,6 @@ export interface ModelSource {
   /** Folder of the pretrained weights; undefined for random initialisation. */
   readonly folder: string | undefined;
 }
-
-/** Standard deviation of new weights, as `initializer_range` of BERT. */
-const INITIALIZER_RANGE = 0.02;
 
 /** What names a model: configurations with one key have one model. */
 export function modelKey({ model: { id, revision, encoder }, data }: Config): string {
@@ -52,8 +50,13 @@ export async function openModel(config: Config, texts: Iterable<string>): Promis
   return source;
 }
 
-/** Checks that a model has as many positions as texts may have tokens. @throws an input error */
-export function checkLength(config: Config, { id, encoder }: ModelSource): void {
+/**
+ * Checks that a model has as many positions as texts may have tokens, and what its tuning asks for.
+ *
+ * @throws an input error
+ */
+export function checkModel(config: Config, { id, encoder }: ModelSource): void {
+  checkTuning(encoder, tuningOf(config), id === "random" ? "the model" : id);
   const positions = usablePositions(encoder);
   if (config.data.max_length > positions) {
     throw inputError(
@@ -150,6 +153,7 @@ export function agentConfig(config: Config, source: ModelSource, criteria: numbe
       weighted: balanced || loss.class_weights === "balanced",
       adaptive,
     },
+    tuning: tuningOf(config),
   };
 }
 
@@ -193,32 +197,13 @@ function checkWeights(source: ModelSource): void {
   }
 }
 
-/**
- * Fills an engine's parameters with a trial's first values: pretrained weights where there are any, else normal with
- * standard deviation 0.02 (0 for the padding row), zeros and ones as BERT starts. Moments start at zero.
- */
+/** Fills an engine's parameters with a trial's first values, as `openBase` has them. Moments start at zero. */
 export function initialiseParameters(engine: Engine, source: ModelSource, seed: number): void {
-  using file = source.folder === undefined ? undefined : openWeights(source.folder);
-  const names = file ? resolveEncoderNames(file.tensors.keys(), source.encoder.model_type) : new Map<string, string>();
+  using base = openBase(source, seed);
   const kinds = new Map(
     engine.plan.parameters.specs.flatMap((spec) =>
       checkpointTensors(spec).map(({ name }) => [name, spec.initialisation] as const)
     ),
   );
-  engine.load("parameter", (name, shape) => {
-    const pretrained = names.get(name);
-    if (file && pretrained !== undefined) return file.readFloat32(pretrained);
-    const values = new Float32Array(elementCount(shape));
-    const kind = kinds.get(name);
-    if (kind === "ones") values.fill(1);
-    if (kind === "normal") {
-      const stream = randomStream(seed, "initialise", name);
-      values.forEach((_, i) => values[i] = INITIALIZER_RANGE * stream.normal());
-      if (name === "embeddings.word_embeddings.weight") {
-        const width = shape[1]!;
-        values.fill(0, source.tokenizer.padId * width, (source.tokenizer.padId + 1) * width);
-      }
-    }
-    return values;
-  });
+  engine.load("parameter", (name, shape) => base.read(name, shape, kinds.get(name)!));
 }

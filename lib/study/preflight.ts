@@ -1,7 +1,7 @@
 /** What a trial will take of GPU memory and disk, checked and said before the first step. */
 import type { Config } from "../config/schema.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { ParameterSpec } from "../graph/parameters.ts";
+import { isTrained, type ParameterSpec } from "../graph/parameters.ts";
 import { elementCount } from "../graph/tensor.ts";
 import { preflight as storagePreflight, type StoragePreflight } from "../storage/disk.ts";
 import { formatBytes } from "../storage/free_space.ts";
@@ -16,6 +16,8 @@ export interface Preflight {
   /** Bytes that GPU memory may take, and what says so; undefined where only the device itself knows. */
   readonly limit: { readonly bytes: number; readonly source: string } | undefined;
   readonly storage: StoragePreflight;
+  /** Of the model, of what a checkpoint holds of it (what is trained), and of the optimizer's state. */
+  readonly modelBytes: number;
   readonly weightsBytes: number;
   readonly optimizerBytes: number;
 }
@@ -94,8 +96,8 @@ export async function preflight(
   const bytesOf = (specs: readonly ParameterSpec[]) =>
     4 * specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const { specs } = plan.parameters;
-  const weightsBytes = bytesOf(specs);
-  const optimizerBytes = resumeArrays(options).length * bytesOf(specs.filter(({ trained = true }) => trained));
+  const modelBytes = bytesOf(specs), weightsBytes = bytesOf(specs.filter(isTrained));
+  const optimizerBytes = resumeArrays(options).length * weightsBytes;
   const storage = await storagePreflight({
     weightsBytes,
     optimizerBytes,
@@ -109,7 +111,7 @@ export async function preflight(
       "Free space, set paths.experiments to another disk, or lower retention.keep_last_n and retention.keep_best_k",
     );
   }
-  return { plan, memory, limit, storage, weightsBytes, optimizerBytes };
+  return { plan, memory, limit, storage, modelBytes, weightsBytes, optimizerBytes };
 }
 
 function describeMemory(memory: MemoryForecast): string {

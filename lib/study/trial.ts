@@ -21,7 +21,6 @@ import type { EngineOptions } from "../train/engine_plan.ts";
 import type { EvaluateOptions } from "../train/evaluator.ts";
 import { type ModelFiles, type Signature, WEIGHTS_FILE } from "../train/state.ts";
 import { fit, type TrainingProgress } from "../train/trainer.ts";
-import { encoderConfigJson } from "../weights/encoder_config.ts";
 import {
   augmentationReport,
   encodeAugmented,
@@ -33,13 +32,14 @@ import { inputRecord, shortestLength } from "./inputs.ts";
 import {
   agentConfig,
   architectureRecord,
-  checkLength,
+  checkModel,
   initialiseParameters,
   modelKey,
   type ModelSource,
   openModel,
 } from "./model_source.ts";
 import { preflight } from "./preflight.ts";
+import { encoderRecord, tuningSignature } from "./tuning.ts";
 
 /** What a study stands on: its configuration, or in `trialContext` a trial's, with the model that it names. */
 export interface StudyContext {
@@ -76,7 +76,7 @@ export async function trialContext(study: StudyContext, params: Params): Promise
   const key = modelKey(config);
   const model = study.cache.models.get(key) ?? await openModel(config, trainingTexts(config, study.data));
   study.cache.models.set(key, model);
-  checkLength(config, model);
+  checkModel(config, model);
   return { ...study, config, model };
 }
 
@@ -142,6 +142,7 @@ export function signatureOf(context: StudyContext): Signature {
     model: context.model.id,
     revision: context.model.revision,
     ...Object.fromEntries(Object.entries(encoder)),
+    ...tuningSignature(config, context.model),
     ...architectureRecord(config),
     criteria: context.data.dataset.criteria,
     outputs: criteria,
@@ -162,13 +163,13 @@ export const AUGMENTATION_KEY = "augmentation";
 function modelFiles(context: StudyContext): ModelFiles {
   const { config } = context;
   const { encoder } = agentConfig(config, context.model, context.data.dataset.criteria.length);
+  const { plain, winnow } = encoderRecord(config, context.model, encoder);
   return {
     config: {
-      ...encoderConfigJson(encoder),
-      torch_dtype: "float32",
+      ...plain,
       winnow: {
         version: VERSION,
-        base: { id: context.model.id, revision: context.model.revision },
+        ...winnow,
         criteria: context.data.dataset.criteria,
         ...architectureRecord(config),
         ...inputRecord(config, context.data),

@@ -6,7 +6,7 @@ import { type Arena, uploadLarge } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type Readback, readLarge } from "../gpu/readback.ts";
 import { momentSlot, OPTIMIZERS } from "../graph/optimizer.ts";
-import type { ParameterSpec } from "../graph/parameters.ts";
+import { isTrained, type ParameterSpec } from "../graph/parameters.ts";
 import { elementCount } from "../graph/tensor.ts";
 import type { EnginePlan } from "./engine_plan.ts";
 
@@ -68,7 +68,6 @@ export function createParameterArrays(
   readback: Readback,
 ): ParameterArrays {
   const { optimizer } = plan.options;
-  const isTrained = ({ trained = true }: ParameterSpec) => trained;
   const isAveraged = (spec: ParameterSpec) => optimizer.averageDecay !== undefined && isTrained(spec);
   const select = (array: ParameterArray, { trainedOnly = false }: ArraySelection) => {
     if (array === "second_moment" && OPTIMIZERS[optimizer.name].moments < 2) return [];

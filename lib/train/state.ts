@@ -13,8 +13,8 @@ import { type ParameterArray, resumeArrays } from "./parameter_arrays.ts";
 
 /** File names within a checkpoint. */
 export const WEIGHTS_FILE = "model.safetensors";
-const STATE_FILE = "trainer_state.json";
-const CONFIG_FILE = "config.json";
+export const STATE_FILE = "trainer_state.json";
+export const CONFIG_FILE = "config.json";
 
 const epochRecord = z.strictObject({
   /** Counted from 1. */
@@ -56,6 +56,9 @@ const stateSchema = z.strictObject({
 /** Everything of a run that is not in the parameter arrays. */
 export type TrainerState = z.infer<typeof stateSchema>;
 
+/** The key of the SHA-256 of the base's weights, where a checkpoint holds no more than what was trained on top of them. */
+export const BASE_HASH = "base_sha256";
+
 /** What identifies a model's architecture and data: a checkpoint with another signature is refused. */
 export type Signature = TrainerState["signature"];
 
@@ -85,16 +88,17 @@ export interface ModelFiles {
   readonly tokenizer: ReadonlyMap<string, Uint8Array>;
 }
 
-/** Writes a run's state into a folder; `publishCheckpoint` makes it atomic. */
+/** Writes a run's state into a folder, of the weights those that are trained; `publishCheckpoint` makes it atomic. */
 export async function writeState(
   folder: string,
   engine: Engine,
   state: TrainerState,
   files: ModelFiles,
 ): Promise<void> {
-  await writeSafetensors(join(folder, WEIGHTS_FILE), engine.tensors("average"), { format: "pt" });
+  const trainedOnly = { trainedOnly: true };
+  await writeSafetensors(join(folder, WEIGHTS_FILE), engine.tensors("average", trainedOnly), { format: "pt" });
   const arrays = resumeArrays(engine.plan.options).flatMap((array) =>
-    engine.tensors(array, { trainedOnly: true }).map((tensor) => ({ ...tensor, name: `${array}.${tensor.name}` }))
+    engine.tensors(array, trainedOnly).map((tensor) => ({ ...tensor, name: `${array}.${tensor.name}` }))
   );
   await writeSafetensors(join(folder, OPTIMIZER_FILE), arrays);
   await Deno.writeTextFile(join(folder, STATE_FILE), JSON.stringify(state, null, 2) + "\n");
@@ -122,6 +126,15 @@ export function checkSignature(found: Signature, expected: Signature, where: str
   const keys = [...new Set([...Object.keys(found), ...Object.keys(expected)])];
   const different = keys.filter((key) => JSON.stringify(found[key]) !== JSON.stringify(expected[key]));
   if (different.length === 0) return;
+  if (different.length === 1 && different[0] === BASE_HASH) {
+    throw inputError(
+      `${where} holds what was trained on top of ${found["model"]} (revision ${
+        found["revision"]
+      }), whose weights are ` +
+        `no longer the same: their SHA-256 was ${found[BASE_HASH]} and is ${expected[BASE_HASH]}`,
+      "Restore the weights that it was trained on, or start a new study",
+    );
+  }
   const list = different.map((key) => `${key} is ${JSON.stringify(found[key])}, not ${JSON.stringify(expected[key])}`);
   throw inputError(
     `${where} was made by another model or on other data: ${list.join("; ")}`,
@@ -129,7 +142,10 @@ export function checkSignature(found: Signature, expected: Signature, where: str
   );
 }
 
-/** Loads weights, and with `moments` all that training goes on from, from a checkpoint into an engine. */
+/**
+ * Loads the trained weights, and with `moments` all that training goes on from, from a checkpoint into an engine. What is
+ * frozen must be there before.
+ */
 export function loadArrays(folder: string, engine: Engine, { moments }: { moments: boolean }): void {
   const load = (array: ParameterArray, file: string, prefix: string) => {
     using tensors = openSafetensors(join(folder, file));
@@ -143,7 +159,7 @@ export function loadArrays(folder: string, engine: Engine, { moments }: { moment
         );
       }
       return tensors.readFloat32(prefix + name);
-    }, { trainedOnly: prefix !== "" });
+    }, { trainedOnly: true });
   };
   if (!moments) return load("parameter", WEIGHTS_FILE, "");
   for (const array of resumeArrays(engine.plan.options)) load(array, OPTIMIZER_FILE, `${array}.`);

@@ -6,6 +6,7 @@ import { lengthBuckets, materialise, planBatches, type PlannedBatch } from "../d
 import type { EncodedInput } from "../data/encoding.ts";
 import { type Checkpoint, latestValid, publishCheckpoint } from "../storage/checkpoint.ts";
 import { applyRetention, type RetentionPolicy } from "../storage/retention.ts";
+import { isTrained } from "../graph/parameters.ts";
 import { WinnowError } from "../support/errors.ts";
 import type { Engine, StepMetrics } from "./engine.ts";
 import { type EvaluateOptions, evaluateSplit } from "./evaluator.ts";
@@ -114,6 +115,8 @@ async function restore(
   const checkpoint = newest.resumable ? newest : await latestValid(checkpoints, { resumable: true, onWarning });
   if (!checkpoint) return undefined;
   const state = await read(checkpoint);
+  // A checkpoint holds what is trained; what is frozen is as it was in the beginning.
+  if (!engine.plan.parameters.specs.every(isTrained)) options.initialise();
   loadArrays(checkpoint.folder, engine, { moments: true });
   return state;
 }

@@ -8,13 +8,15 @@ import { configSchema } from "../../lib/config/schema.ts";
 import { openGpu } from "../../lib/gpu/device.ts";
 import { OPTIMIZERS } from "../../lib/graph/optimizer.ts";
 import { embedding, wordPerturbation } from "../../lib/graph/ops/embedding.ts";
+import { isTrained } from "../../lib/graph/parameters.ts";
 import { adversarialPasses } from "../../lib/model/adversarial.ts";
+import type { Tuning } from "../../lib/model/tuning.ts";
 import { differentiate } from "../../lib/graph/autodiff.ts";
 import { openDataset, trainingTexts } from "../../lib/study/data_source.ts";
 import { openModel } from "../../lib/study/model_source.ts";
 import { engineOptions, signatureOf, type StudyContext } from "../../lib/study/trial.ts";
 import type { Engine } from "../../lib/train/engine.ts";
-import { type ParameterArray, resumeArrays } from "../../lib/train/parameter_arrays.ts";
+import { checkpointTensors, type ParameterArray, resumeArrays } from "../../lib/train/parameter_arrays.ts";
 import { checkSignature, initialState, loadArrays, writeState } from "../../lib/train/state.ts";
 import { openSafetensors } from "../../lib/weights/safetensors.ts";
 import { largestDifference, norm } from "../support/golden.ts";
@@ -36,6 +38,15 @@ const FULL: SmallOptions = {
   learningRates: { differentialRatio: 0.5, layerDecay: 0.8 },
   adversarialEpsilon: 0.1,
   dropout: 0.1,
+};
+
+const LORA: Tuning = {
+  mode: "lora",
+  freeze_layers: 0,
+  lora_rank: 4,
+  lora_alpha: 8,
+  lora_dropout: 0.1,
+  lora_targets: ["query", "value", "output"],
 };
 
 function train(engine: Engine, from: number, to: number) {
@@ -114,6 +125,59 @@ for (
     assert.deepEqual([...prefixes].sort(), resumeArrays(whole.plan.options).toSorted());
     whole.close();
     again.close();
+    await Deno.remove(folder, { recursive: true });
+  });
+}
+
+const TUNED: Record<string, SmallOptions & { model: { tuning: Tuning } }> = {
+  "attacks on frozen words below LoRA": { model: { tuning: LORA }, adversarialEpsilon: 0.1 },
+  "attacks on frozen words below frozen layers": {
+    model: { tuning: { mode: "freeze", freeze_layers: 1 } },
+    adversarialEpsilon: 0.1,
+  },
+  "an average of LoRA's adapters": { model: { tuning: LORA }, optimizer: { averageDecay: 0.8 } },
+  "LoRA with everything": { ...FULL, model: { tuning: LORA } },
+};
+
+for (const [what, options] of Object.entries(TUNED)) {
+  Deno.test(`${what}: what is frozen keeps its bits, what is trained goes on from a checkpoint with the same`, async () => {
+    const folder = await Deno.makeTempDir();
+    const whole = await openSmall(gpu, { dropout: 0.1, ...options });
+    const first = await readArray(whole, "parameter");
+    train(whole, 1, 2);
+    await writeState(folder, whole, initialState(9, {}), { config: {}, tokenizer: new Map() });
+    train(whole, 3, 4);
+    const expected = await arraysOf(whole);
+    for (const { loss, skippedSteps } of await whole.drain()) {
+      assert.ok(Number.isFinite(loss));
+      assert.equal(skippedSteps, 0);
+    }
+    assert.ok([...expected.values()].every((values) => values.every(Number.isFinite)));
+
+    using weights = openSafetensors(`${folder}/model.safetensors`);
+    const trained = whole.plan.parameters.specs.filter(isTrained).flatMap(checkpointTensors).map(({ name }) => name);
+    assert.deepEqual([...weights.tensors.keys()].sort(), trained.toSorted());
+    assert.ok(trained.length < first.size);
+    for (const [name, values] of first) {
+      for (const array of ["parameter", "average"]) {
+        const moved = largestDifference(expected.get(`${array} ${name}`)!, values);
+        assert.equal(moved > 0, trained.includes(name), `${array} ${name} moved by ${moved}`);
+      }
+    }
+
+    const again = await openSmall(gpu, { dropout: 0.1, ...options });
+    train(again, 7, 7);
+    await again.drain();
+    loadArrays(folder, again, { moments: true });
+    train(again, 3, 4);
+    assertSameBits(await arraysOf(again), expected);
+
+    // Neither attack nor average is passed over because something is frozen.
+    const plain = await openSmall(gpu, { dropout: 0.1, ...options, adversarialEpsilon: 0, optimizer: {} });
+    train(plain, 1, 4);
+    const head = "average criteria_head.weight";
+    assert.ok(largestDifference((await arraysOf(plain)).get(head)!, expected.get(head)!) > 0);
+    for (const engine of [whole, again, plain]) engine.close();
     await Deno.remove(folder, { recursive: true });
   });
 }

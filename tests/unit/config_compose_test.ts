@@ -301,7 +301,7 @@ const BAD_AXES: [string, string, string][] = [
   [
     "data.splits.seed",
     "{type: int, low: 1, high: 2}",
-    "search_space cannot vary data.splits.seed: the trials of a study share it (model, loss, training, augmentation, seed, " +
+    "search_space cannot vary data.splits.seed: the trials of a study share it (model, loss, tuning, training, augmentation, seed, " +
     "data.input_format, data.max_length, data.doc_stride and data.window_aggregation may vary)",
   ],
   [
