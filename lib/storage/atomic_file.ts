@@ -12,12 +12,19 @@ export async function syncFolder(folder: string): Promise<void> {
   await handle.sync();
 }
 
+const isFolder = (path: string): Promise<boolean> => Deno.stat(path).then((found) => found.isDirectory, () => false);
+
 /** `mkdir -p` whose new folders are durable: each folder that gained an entry is synced. */
 export async function makeFolder(folder: string): Promise<void> {
   const path = resolve(folder), parent = dirname(path);
-  if (await Deno.stat(path).then((found) => found.isDirectory, () => false)) return;
+  if (await isFolder(path)) return;
   if (parent !== path) await makeFolder(parent);
-  await Deno.mkdir(path);
+  try {
+    await Deno.mkdir(path);
+  } catch (error) {
+    // Another process may have made it since.
+    if (!(error instanceof Deno.errors.AlreadyExists && await isFolder(path))) throw error;
+  }
   await syncFolder(parent);
 }
 

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { writeFileAtomic } from "../../lib/storage/atomic_file.ts";
+import { makeFolder, writeFileAtomic } from "../../lib/storage/atomic_file.ts";
 import { ensureWritable, folderBytes, formatBytes, freeBytes, preflight } from "../../lib/storage/disk.ts";
 import { checkpointsFolder, studyDatabasePath, studyFolder } from "../../lib/storage/layout.ts";
 import { lockFolder } from "../../lib/storage/lock.ts";
@@ -92,4 +92,19 @@ Deno.test("the experiments folder is laid out as documented", () => {
   assert.equal(studyDatabasePath("experiments"), "experiments/study.db");
   assert.equal(studyFolder("experiments", "1-2"), "experiments/study_1-2");
   assert.equal(checkpointsFolder("experiments", "1-2"), "experiments/trial_1-2/checkpoints");
+});
+
+Deno.test("folders made by several at once are made", async () => {
+  const folder = await Deno.makeTempDir();
+  try {
+    for (let round = 0; round < 20; round++) {
+      const deep = join(folder, `${round}`, "a", "b", "c");
+      await Promise.all(Array.from({ length: 8 }, () => makeFolder(deep)));
+      assert.ok((await Deno.stat(deep)).isDirectory);
+    }
+    await Deno.writeTextFile(join(folder, "file"), "");
+    await assert.rejects(makeFolder(join(folder, "file")), Deno.errors.AlreadyExists);
+  } finally {
+    await Deno.remove(folder, { recursive: true });
+  }
 });
