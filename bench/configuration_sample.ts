@@ -40,6 +40,9 @@ const OVERFIT_LEARNING_RATE: Readonly<Record<OptimizerName, number>> = {
   sgd: 0.02,
 };
 
+/** The weighted losses of the two agents, and their sum. */
+export type AgentLosses = Pick<StepMetrics, "loss" | "criteriaLoss" | "spanLoss">;
+
 /** What became of one configuration. */
 export interface ConfigurationResult {
   readonly index: number;
@@ -47,7 +50,7 @@ export interface ConfigurationResult {
   /** Losses of the steps as drawn. */
   readonly losses: readonly number[];
   /** Losses on the fixed batch: before the first step and after the last one. */
-  readonly overfit: { readonly first: number; readonly last: number } | null;
+  readonly overfit: { readonly first: AgentLosses; readonly last: AgentLosses } | null;
   readonly seconds: number;
   /** What went wrong; null where nothing did. */
   readonly failure: string | null;
@@ -110,9 +113,7 @@ export async function tryConfiguration(
       failure ??= stepFailure(metrics);
     }
     overfit = await learnBatch(context, train);
-    if (!(overfit.last < overfit.first)) {
-      failure ??= `the loss on one batch went from ${overfit.first} to ${overfit.last} in ${OVERFIT_STEPS} steps`;
-    }
+    failure ??= overfitFailure(overfit);
   } catch (error) {
     failure = error instanceof Error ? `${error.name}: ${error.message}` : String(error);
   }
@@ -129,6 +130,14 @@ async function trainingRows(context: StudyContext): Promise<readonly EncodedInpu
 function stepFailure({ step, loss, gradientNorm, skippedSteps }: StepMetrics): string | null {
   if (Number.isFinite(loss) && gradientNorm > 0 && Number.isFinite(gradientNorm) && skippedSteps === 0) return null;
   return `step ${step}: loss ${loss}, gradient norm ${gradientNorm}, ${skippedSteps} steps skipped`;
+}
+
+/** Each agent has to learn, not only the one whose loss is larger. */
+function overfitFailure({ first, last }: NonNullable<ConfigurationResult["overfit"]>): string | null {
+  const name = (["loss", "criteriaLoss", "spanLoss"] as const).find((one) => !(last[one] < first[one]));
+  return name === undefined
+    ? null
+    : `${name} on one batch went from ${first[name]} to ${last[name]} in ${OVERFIT_STEPS} steps`;
 }
 
 /** Runs `work` on an engine of the configuration. */
@@ -178,7 +187,7 @@ async function trainAsDrawn(context: StudyContext, train: readonly EncodedInput[
 async function learnBatch(
   context: StudyContext,
   train: readonly EncodedInput[],
-): Promise<{ first: number; last: number }> {
+): Promise<NonNullable<ConfigurationResult["overfit"]>> {
   const dropouts = configKeys.filter((key) => /^(model|tuning)\..*dropout$/.test(key));
   const config = withParams(context.config, Object.fromEntries(dropouts.map((key) => [key, 0])));
   const batch = batchWithEvidence(train, context.model.tokenizer.padId);
@@ -188,7 +197,7 @@ async function learnBatch(
       engine.step([batch], { ...lambdas(config), seed: config.seed, step, draw: step, learningRate });
     }
     const losses = await engine.drain();
-    return { first: losses[0]!.loss, last: losses.at(-1)!.loss };
+    return { first: losses[0]!, last: losses.at(-1)! };
   });
 }
 

@@ -34,7 +34,7 @@ function number(name: "count" | "seed" | "from"): number {
 }
 
 const median = (numbers: readonly number[]) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
-const fall = ({ overfit }: ConfigurationResult) => overfit === null ? NaN : overfit.last / overfit.first;
+const fall = ({ overfit }: ConfigurationResult) => overfit === null ? NaN : overfit.last.loss / overfit.first.loss;
 
 /** How each choice of the categorical axes fared. */
 function table(results: readonly ConfigurationResult[], space: ReturnType<typeof sampledSpace>): string {
