@@ -36,6 +36,9 @@ function number(name: "count" | "seed" | "from"): number {
 const median = (numbers: readonly number[]) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 const fall = ({ overfit }: ConfigurationResult) => overfit === null ? NaN : overfit.last.loss / overfit.first.loss;
 
+const oneRose = ({ first, last }: NonNullable<ConfigurationResult["overfit"]>) =>
+  last.criteriaLoss >= first.criteriaLoss || last.spanLoss >= first.spanLoss;
+
 /** How each choice of the categorical axes fared. */
 function table(results: readonly ConfigurationResult[], space: ReturnType<typeof sampledSpace>): string {
   const rows = Object.entries(space).flatMap(([key, distribution]) =>
@@ -79,6 +82,8 @@ try {
     overfit_steps: OVERFIT_STEPS,
     failed: failures.length,
     loss_after_over_before: { median: median(results.map(fall)), largest: Math.max(...results.map(fall)) },
+    // A gradient that is clipped as a whole may give the smaller of the two losses away for the other.
+    one_agent_rose: results.flatMap(({ index, overfit }) => overfit !== null && oneRose(overfit) ? [index] : []),
     seconds: results.reduce((sum, { seconds }) => sum + seconds, 0),
     failures: failures.map(({ index, params, losses, overfit, failure }) => ({
       index,
