@@ -21,6 +21,7 @@ export { CATALOG, type CatalogModel, catalogModel } from "./lib/model/catalog.ts
 export { type DualAgentConfig, dualAgentParameters } from "./lib/model/dual_agent.ts";
 export type { EncoderConfig } from "./lib/model/encoder.ts";
 export { FULL_TUNING, type Tuning, TUNING_MODES } from "./lib/model/tuning.ts";
+export { type Catalog, catalog } from "./lib/report/catalog.ts";
 export type { DataReport } from "./lib/report/data_report.ts";
 export { evaluateStudy, type StudyResult } from "./lib/study/conclude.ts";
 export { reportData } from "./lib/study/data_report.ts";

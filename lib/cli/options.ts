@@ -1,4 +1,4 @@
-/** The command lines of train, resume, evaluate and data. Unknown options and missing values are input errors. */
+/** The command lines of train, resume, evaluate, data, translate and catalog. Unknown options and missing values are input errors. */
 
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { inputError } from "../support/errors.ts";
@@ -90,6 +90,15 @@ data.max_length would cut off, and what keeps training from starting. No text of
 
   --config FILE  the configuration (default ${DEFAULT_CONFIG})
 ${COMMON_HELP}`;
+
+/** The text of `catalog --help`. */
+export const CATALOG_HELP = `usage: deno task catalog [--json]
+
+Lists what a configuration can choose from by name, a line each: encoders, heads, poolings, couplings, losses, activations,
+input formats, augmentation methods, optimizers, schedules. Above each list stands the key that takes the names.
+
+  --json         the list as one JSON object on the last line of stdout
+  -h, --help     this text`;
 
 /** parseArgs with errors that name the option, and positionals checked to be overrides. */
 function parse(args: readonly string[], names: readonly string[], command: string) {
@@ -184,4 +193,16 @@ export function parseEvaluateOptions(args: readonly string[]): EvaluateOptions {
 export function parseDataOptions(args: readonly string[]): DataOptions {
   const { json, overrides, text } = parse(args, ["config"], "data");
   return { json, overrides, config: text("config") ?? DEFAULT_CONFIG };
+}
+
+/** The command line of `catalog`: it is the same for every configuration. @throws inputError */
+export function parseCatalogOptions(args: readonly string[]): { json: boolean } {
+  const { json, overrides } = parse(args, [], "catalog");
+  if (overrides.length > 0) {
+    throw inputError(
+      `unexpected argument ${JSON.stringify(overrides[0])}`,
+      "The catalog is the same for every configuration; deno task catalog --help lists the options.",
+    );
+  }
+  return { json };
 }

@@ -7,16 +7,20 @@
  */
 
 import { z } from "zod";
+import { INPUT_FORMATS, WINDOW_AGGREGATIONS } from "../data/input_frame.ts";
 import { OPTIMIZERS } from "../graph/optimizer.ts";
 import { ACTIVATIONS } from "../graph/ops/activation.ts";
-import { COUPLINGS } from "../model/couplings/registry.ts";
+import { COUPLING_POOLINGS } from "../model/couplings/couple.ts";
+import { COUPLINGS, TASK_COUPLINGS } from "../model/couplings/registry.ts";
 import { CRITERIA_HEADS } from "../model/criteria_heads/registry.ts";
 import { EVIDENCE_HEADS } from "../model/evidence_heads/registry.ts";
 import { LORA_TARGETS } from "../model/lora.ts";
-import { CRITERIA_LOSSES } from "../model/losses/registry.ts";
+import { CLASS_WEIGHTS, CRITERIA_LOSSES } from "../model/losses/registry.ts";
 import { POOLINGS } from "../model/poolings/registry.ts";
 import { TUNING_MODES } from "../model/tuning.ts";
+import { SCHEDULES } from "../train/schedule.ts";
 import { augmentationSchema } from "./augmentation.ts";
+import { choice } from "./choices.ts";
 
 const text = z.string().min(1);
 const seed = z.int().min(0);
@@ -27,11 +31,6 @@ const share = z.number().gt(0).lt(1);
 const ratio = z.number().gt(0).max(1);
 /** A path cannot begin as a list does, so that `data.files.posts=[a.csv, b.csv]` is one. */
 const tableFiles = z.union([z.string().min(1).regex(/^[^[]/), z.array(text).min(1)]).nullable();
-
-/** One of a registry's entries. */
-function choice<Registry extends Readonly<Record<string, unknown>>>(registry: Registry) {
-  return z.enum(Object.keys(registry) as [keyof Registry & string, ...(keyof Registry & string)[]]);
-}
 
 const floatDistribution = z.strictObject({
   type: z.literal("float"),
@@ -116,9 +115,9 @@ export const configSchema = z.strictObject({
     evidence_head_type: choice(EVIDENCE_HEADS),
     evidence_hidden_dim: hiddenDim.describe("Columns of the evidence head's hidden layer, where it has one"),
     evidence_dropout: probability,
-    task_coupling: z.enum(["independent", "coupled"]).describe("Whether the two agents see each other"),
+    task_coupling: choice(TASK_COUPLINGS).describe("Whether the two agents see each other"),
     coupling_method: choice(COUPLINGS).describe("How the agents' representations are combined, where they are coupled"),
-    coupling_pooling: z.enum(["mean", "max", "attention"]).describe(
+    coupling_pooling: choice(COUPLING_POOLINGS).describe(
       "How the evidence agent's tokens become one vector",
     ),
     pool_before_combination: z.boolean().describe("Pool the evidence agent's tokens before they are combined"),
@@ -132,7 +131,7 @@ export const configSchema = z.strictObject({
     focal_gamma: z.number().min(0).max(10).describe("Focusing factor of focal, adaptive_focal and hybrid"),
     hybrid_weight_alpha: z.number().min(0).max(1).describe("Share of cross-entropy in hybrid"),
     label_smoothing: z.number().min(0).lt(1),
-    class_weights: z.enum(["none", "balanced"])
+    class_weights: choice(CLASS_WEIGHTS)
       .describe(
         "balanced weights positive labels by how rare they are in the training split; weighted_bce always does",
       ),
@@ -145,14 +144,14 @@ export const configSchema = z.strictObject({
       .describe("Label names in the order of the outputs; auto takes the labels present"),
     files: z.strictObject({ posts: tableFiles, annotations: tableFiles })
       .describe("Paths of the tables within the dataset; null finds them by their names"),
-    input_format: z.enum(["multi_label", "binary_pairs"])
+    input_format: choice(INPUT_FORMATS)
       .describe("multi_label: the post once, a label per criterion; binary_pairs: each criterion's text and the post"),
     criterion_texts: z.record(text, text).nullable()
       .describe("Label to the text that binary_pairs puts before the post; null and left out take the built-in ones"),
     max_length: z.int().min(4).max(65_536).describe("Tokens of one input, special tokens and criterion text included"),
     doc_stride: z.int().min(0).max(65_535).nullable()
       .describe("Tokens that neighbouring windows of a long post share; null cuts long posts off"),
-    window_aggregation: z.enum(["max", "mean"])
+    window_aggregation: choice(WINDOW_AGGREGATIONS)
       .describe("How a post's probabilities come from those of its windows"),
     splits: z.strictObject({
       declared: z.boolean().describe("Use the splits that the dataset declares, where it does"),
@@ -190,7 +189,7 @@ export const configSchema = z.strictObject({
       .describe("Decay of the second moment in adamw and adam; of lion, the decay of its momentum, 0.99 in its paper"),
     adam_epsilon: positive.max(0.1).describe("Of adamw and adam"),
     warmup_ratio: z.number().min(0).max(1).describe("Share of the optimizer steps with a rising learning rate"),
-    schedule: z.enum(["linear", "cosine", "constant"]),
+    schedule: choice(SCHEDULES),
     max_grad_norm: positive.describe("Global norm to which gradients are clipped"),
     ema_decay: share.nullable().describe(
       "Decay of a moving average of the weights per optimizer step, which is evaluated and saved in their place; null for none",

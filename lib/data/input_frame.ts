@@ -12,15 +12,27 @@ export interface OffsetTokenizer {
   encode(text: string): { ids: Uint32Array; offsets: Uint32Array };
 }
 
+/** How posts are put before the model. */
+export const INPUT_FORMATS = {
+  multi_label: "The post once, with a label for each criterion",
+  binary_pairs: "A criterion's text and the post, with one label; as many rows as criteria",
+} as const;
+
+/** How a post's probabilities come from those of its windows. */
+export const WINDOW_AGGREGATIONS = {
+  max: "Of the window that is surest; a label belongs to the windows that hold its evidence",
+  mean: "The mean over the windows; a label belongs to all of them",
+} as const;
+
 /** How posts become rows; the names are those of the configuration's `data` keys. */
 export interface EncodingOptions {
-  readonly format: "multi_label" | "binary_pairs";
+  readonly format: keyof typeof INPUT_FORMATS;
   /** Tokens of a row at most, special tokens and the criterion's text included. */
   readonly maxLength: number;
   /** Tokens that neighbouring windows of a post share; null cuts long posts off. */
   readonly docStride: number | null;
   /** How the windows' probabilities become the post's, which decides what label a window has to learn. */
-  readonly aggregation: "max" | "mean";
+  readonly aggregation: keyof typeof WINDOW_AGGREGATIONS;
   /** [K] */
   readonly criteria: readonly Criterion[];
 }

@@ -116,6 +116,28 @@ export function contains(distribution: Distribution, value: unknown): value is C
   return Math.abs(steps - Math.round(steps)) < 1e-8;
 }
 
+/** How many values a distribution has; Infinity where every real number of a range is one. */
+function valueCount(distribution: Distribution): number {
+  if (distribution.type === "categorical") return distribution.choices.length;
+  const step = distribution.log && distribution.type === "int" ? 1 : stepOf(distribution);
+  return step === null ? Infinity : Math.floor((distribution.high - distribution.low) / step + 1e-9) + 1;
+}
+
+/**
+ * How large a space is: the combinations of its choices and grid points, and the names of the axes beside them, along which
+ * every real number of a range is a value.
+ */
+export function spaceSize(space: SearchSpace): { combinations: bigint; continuous: string[] } {
+  let combinations = 1n;
+  const continuous: string[] = [];
+  for (const [name, distribution] of Object.entries(space)) {
+    const count = valueCount(distribution);
+    if (count === Infinity) continuous.push(name);
+    else combinations *= BigInt(count);
+  }
+  return { combinations, continuous };
+}
+
 /** Optuna's internal representation of a value: the number itself, or the index of the category. */
 export function toInternal(distribution: Distribution, value: Category): number {
   if (!contains(distribution, value)) {

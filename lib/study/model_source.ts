@@ -1,7 +1,8 @@
 /** From configuration to a model: architecture, tokenizer, and where the first values of its parameters come from. */
 import type { Config } from "../config/schema.ts";
 import type { DualAgentConfig } from "../model/dual_agent.ts";
-import { CRITERIA_LOSSES, type CriteriaLossDefinition } from "../model/losses/registry.ts";
+import type { CriteriaLossDefinition } from "../model/losses/criteria_loss.ts";
+import { CRITERIA_LOSSES } from "../model/losses/registry.ts";
 import { catalogModel } from "../model/catalog.ts";
 import { checkTuning } from "../model/tuning.ts";
 import { checkEncoder, type EncoderConfig, encoderParameters } from "../model/encoder.ts";

@@ -1,7 +1,25 @@
 /** Learning-rate schedules, step by step as `transformers.get_*_schedule_with_warmup` compute them. */
 
-/** The shape of the learning rate after warmup. */
-export type Schedule = "linear" | "cosine" | "constant";
+/** A learning rate after warmup. */
+interface ScheduleDefinition {
+  /** One line for people. */
+  readonly summary: string;
+  /** The factor on the learning rate where `progress`, the share of the steps since warmup, is done. */
+  factor(progress: number): number;
+}
+
+/** The schedules. */
+export const SCHEDULES = {
+  linear: { summary: "After warmup along a line to 0", factor: (progress) => Math.max(0, 1 - progress) },
+  cosine: {
+    summary: "After warmup along half a cosine to 0",
+    factor: (progress) => Math.max(0, 0.5 * (1 + Math.cos(Math.PI * progress))),
+  },
+  constant: { summary: "After warmup as it is", factor: () => 1 },
+} satisfies Record<string, ScheduleDefinition>;
+
+/** The name of a schedule. */
+export type Schedule = keyof typeof SCHEDULES;
 
 /** A schedule over a whole run. */
 export interface ScheduleOptions {
@@ -17,14 +35,12 @@ export function warmupSteps(ratio: number, totalSteps: number): number {
 }
 
 /**
- * The learning rate of optimizer step `index`, counted from 0: it rises from 0 over the warmup, then falls to 0 along
- * a line or half a cosine, or stays.
+ * The learning rate of optimizer step `index`, counted from 0: it rises from 0 over the warmup, then goes as the schedule
+ * says.
  */
 export function learningRateAt(index: number, options: ScheduleOptions): number {
   const { learningRate, schedule, warmupSteps, totalSteps } = options;
   if (index < warmupSteps) return (learningRate * index) / Math.max(1, warmupSteps);
   const progress = (index - warmupSteps) / Math.max(1, totalSteps - warmupSteps);
-  if (schedule === "linear") return learningRate * Math.max(0, 1 - progress);
-  if (schedule === "cosine") return learningRate * Math.max(0, 0.5 * (1 + Math.cos(Math.PI * progress)));
-  return learningRate;
+  return learningRate * SCHEDULES[schedule].factor(progress);
 }

@@ -45,7 +45,11 @@ Deno.test("every group file resolves when an override chooses it", () => {
   for (const group of ["model", "data", "training", "search_space", "retention_policy"]) {
     for (const { name } of Deno.readDirSync(`configs/${group}`)) {
       const key = group === "retention_policy" ? "retention" : group;
-      loadConfig({ file: QUICKSTART, overrides: [`${key}=${name.replace(".yaml", "")}`] });
+      // The full space asks for pretrained weights and for models of translation.
+      const needed = `${group}/${name}` === "search_space/full.yaml"
+        ? ["model=bert_base", "augmentation=back_translation"]
+        : [];
+      loadConfig({ file: QUICKSTART, overrides: [`${key}=${name.replace(".yaml", "")}`, ...needed] });
     }
   }
 });

@@ -44,6 +44,7 @@ function isFaithful(sentence: string, translation: string): boolean {
 
 /** See the top of this file. */
 export const backTranslation: AugmentationMethod = {
+  summary: "To another language and back, after `deno task translate`",
   async propose(passages, services) {
     const sentences = passages.map((passage) => sentencesOf(passage.text, passage));
     const texts = passages.flatMap(({ text }, i) => sentences[i]!.map(({ start, end }) => text.slice(start, end)));

@@ -71,4 +71,4 @@ export const mistypeWords: WordOperation = (passage, count) => {
 };
 
 /** See the top of this file. */
-export const charPerturb: AugmentationMethod = operationMethod(mistypeWords);
+export const charPerturb: AugmentationMethod = operationMethod("Typing errors inside of words", mistypeWords);

@@ -37,4 +37,4 @@ function deletableRange({ text, words, start: first, end: last }: Passage, i: nu
 }
 
 /** See the top of this file. */
-export const deletion: AugmentationMethod = operationMethod(deleteWords);
+export const deletion: AugmentationMethod = operationMethod("Words are left out, negations never", deleteWords);

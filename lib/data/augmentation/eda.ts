@@ -30,6 +30,7 @@ export function isGap(text: string, end: number, start: number): boolean {
 
 /** See the top of this file. */
 export const eda: AugmentationMethod = {
+  summary: "Synonyms, insertions, swaps and deletions, one of them for each passage (Wei and Zou 2019)",
   async propose(passages, services, { wordRate }) {
     const wordNet = await services.wordNet();
     const operations = [replaceWithSynonyms(wordNet), insertSynonyms(wordNet), swapWords, deleteWords];

@@ -99,6 +99,7 @@ function wordsOf(
 
 /** See the top of this file. */
 export const insert: AugmentationMethod = {
+  summary: "Words that the model itself expects are written in between; needs pretrained weights",
   async propose(passages, services, { wordRate }) {
     const { suggester, tokenizer } = await services.suggestions();
     const masked = suggester.source === "masked_lm";

@@ -57,6 +57,8 @@ export interface MethodOptions {
 
 /** One way to change evidence. */
 export interface AugmentationMethod {
+  /** One line for people. */
+  readonly summary: string;
   /** The edits of each passage: none where it cannot be changed. Every edit lies inside of its passage. */
   propose(
     passages: readonly Passage[],
@@ -69,8 +71,9 @@ export interface AugmentationMethod {
 export type WordOperation = (passage: Passage, count: number) => Edit[];
 
 /** The method that does one operation on each passage. */
-export function operationMethod(operation: WordOperation): AugmentationMethod {
+export function operationMethod(summary: string, operation: WordOperation): AugmentationMethod {
   return {
+    summary,
     propose: (passages, _services, { wordRate }) =>
       Promise.resolve(passages.map((passage) => operation(passage, changeCount(passage.words.length, wordRate)))),
   };

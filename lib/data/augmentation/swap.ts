@@ -44,4 +44,4 @@ function withCapitalsOf(word: string, other: string): string {
 }
 
 /** See the top of this file. */
-export const swap: AugmentationMethod = operationMethod(swapWords);
+export const swap: AugmentationMethod = operationMethod("Two words of a clause change places", swapWords);

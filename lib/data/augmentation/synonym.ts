@@ -31,6 +31,7 @@ export function replaceWithSynonyms(wordNet: WordNet): WordOperation {
 
 /** See the top of this file. */
 export const synonym: AugmentationMethod = {
+  summary: "Words give way to WordNet's synonyms, with their inflection and capitals",
   async propose(passages, services, { wordRate }) {
     const operation = replaceWithSynonyms(await services.wordNet());
     return passages.map((passage) => operation(passage, changeCount(passage.words.length, wordRate)));

@@ -4,9 +4,10 @@ import type { Tensor } from "../tensor.ts";
 import { activate, tanh } from "./elementwise.ts";
 import { KERNELS } from "./kernels.ts";
 
-/** An activation function: what it computes, for people, and how it is put on a graph. */
+/** An activation function. */
 export interface Activation {
-  readonly description: string;
+  /** One line for people. */
+  readonly summary: string;
   readonly apply: (g: Graph, x: Tensor) => Tensor;
 }
 
@@ -30,19 +31,19 @@ const activationOp = defineOp<{ x: Tensor }, { name: string }, undefined>("activ
 });
 
 /** An activation whose function and derivative stand in `kernels/activation.wgsl` under that name. */
-const inKernel = (name: string, description: string): Activation => ({
-  description,
+const inKernel = (name: string, summary: string): Activation => ({
+  summary,
   apply: (g, x) => activationOp(g, { x }, { name }),
 });
 
 /** Every activation function, as the function of that name in `torch.nn.functional` (leakyrelu: `leaky_relu`). */
 export const ACTIVATIONS = {
-  gelu: { description: "x·Φ(x) with the normal distribution Φ by erf", apply: (g, x) => activate(g, x, "gelu_erf") },
+  gelu: { summary: "x·Φ(x) with the normal distribution Φ by erf", apply: (g, x) => activate(g, x, "gelu_erf") },
   silu: inKernel("silu", "x·σ(x), also called swish"),
   relu: inKernel("relu", "max(x, 0)"),
   leakyrelu: inKernel("leakyrelu", "x where positive, else 0.01·x"),
   mish: inKernel("mish", "x·tanh(log(1 + e^x)), smooth and not monotonic"),
-  tanh: { description: "hyperbolic tangent, bounded by ±1", apply: (g, x) => tanh(g, x) },
+  tanh: { summary: "hyperbolic tangent, bounded by ±1", apply: (g, x) => tanh(g, x) },
   sigmoid: inKernel("sigmoid", "1 / (1 + e^-x), bounded by 0 and 1"),
 } as const satisfies Readonly<Record<string, Activation>>;
 

@@ -6,12 +6,17 @@ import { broadcastTokens } from "../../graph/ops/tokens.ts";
 import type { ParameterSpec } from "../../graph/parameters.ts";
 import type { Tensor } from "../../graph/tensor.ts";
 import { dense, linearParameters, type ParameterLookup } from "../layers.ts";
-import { type PoolingName, POOLINGS } from "../poolings/registry.ts";
+import { POOLINGS } from "../poolings/registry.ts";
 import type { CouplingDefinition, TokenCouplingDefinition } from "./coupling.ts";
 import { type CouplingName, COUPLINGS } from "./registry.ts";
 
-/** How the evidence stream is pooled. */
-export type CouplingPooling = Extract<PoolingName, "mean" | "max" | "attention">;
+const { mean, max, attention } = POOLINGS;
+
+/** How the evidence stream is pooled: the poolings that look at its tokens alone. */
+export const COUPLING_POOLINGS = { mean, max, attention };
+
+/** The name of such a pooling. */
+export type CouplingPooling = keyof typeof COUPLING_POOLINGS;
 
 /** How the agents are coupled. */
 export interface CouplingOptions {

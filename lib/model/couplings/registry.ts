@@ -19,5 +19,11 @@ export const COUPLINGS = {
   cross_attention: crossAttention,
 } satisfies Record<string, CouplingDefinition | TokenCouplingDefinition>;
 
+/** Whether there is a coupling at all. */
+export const TASK_COUPLINGS = {
+  independent: "Two heads on one encoder; their losses are summed",
+  coupled: "Each agent sees the other, as the coupling keys say",
+} as const;
+
 /** The name of a coupling method. */
 export type CouplingName = keyof typeof COUPLINGS;

@@ -1,25 +1,5 @@
-/** Every criteria loss by the name that configurations have for it. A new one is one entry here. */
-import type { CriteriaLossForm } from "../../graph/ops/losses.ts";
-
-/** What shapes a criteria loss beside its name. */
-export interface CriteriaLossOptions {
-  /** Focusing factor of the focal losses. */
-  readonly gamma: number;
-  /** Share of cross-entropy in `hybrid`. */
-  readonly alpha: number;
-  readonly smoothing: number;
-}
-
-/** One entry of the registry of criteria losses. */
-export interface CriteriaLossDefinition {
-  /** One line for people. */
-  readonly summary: string;
-  /** Whether positive labels weigh as much as the negative ones of their criterion, by the training split. */
-  readonly balanced: boolean;
-  /** Whether each criterion has its own focusing factor, by the running confidence. */
-  readonly adaptive: boolean;
-  form(options: CriteriaLossOptions): CriteriaLossForm;
-}
+/** Every criteria loss by the name that configurations have for it. A new one is one entry here, or one file and one line. */
+import type { CriteriaLossDefinition } from "./criteria_loss.ts";
 
 /** The criteria losses; see `criteria_loss.wgsl`. */
 export const CRITERIA_LOSSES = {
@@ -54,6 +34,12 @@ export const CRITERIA_LOSSES = {
     form: ({ alpha, gamma, smoothing }) => ({ alpha, gamma, smoothing }),
   },
 } satisfies Record<string, CriteriaLossDefinition>;
+
+/** Whether positive labels weigh more than negative ones. */
+export const CLASS_WEIGHTS = {
+  none: "All labels weigh the same, but in losses that are balanced themselves",
+  balanced: "Positive labels weigh as much as the negative ones of their criterion, by the training split",
+} as const;
 
 /** The name of a criteria loss. */
 export type CriteriaLossName = keyof typeof CRITERIA_LOSSES;

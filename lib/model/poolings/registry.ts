@@ -6,7 +6,13 @@ import { max } from "./max.ts";
 import { mean } from "./mean.ts";
 
 /** The poolings. */
-export const POOLINGS = { cls, mean, max, attention, last_2_layer_mix: last2LayerMix };
+export const POOLINGS = {
+  cls,
+  mean,
+  max,
+  attention,
+  last_2_layer_mix: last2LayerMix,
+};
 
 /** The name of a pooling. */
 export type PoolingName = keyof typeof POOLINGS;
