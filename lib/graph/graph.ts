@@ -43,16 +43,37 @@ export interface KernelCall {
 export type GradientMaker = (into: Tensor | undefined) => Tensor;
 
 /** An op on the tape: `backward` maps the gradient of its output to makers of its inputs' gradients. */
-export interface TapeEntry {
+export interface OpEntry {
   readonly name: string;
   readonly inputs: Readonly<Record<string, Tensor>>;
   readonly output: Tensor;
   readonly backward: (dy: Tensor) => Readonly<Record<string, GradientMaker>>;
 }
 
+/**
+ * Ops of which only the output was kept. `again` computes them once more, into new tensors, with the same dropout masks;
+ * it returns their entries, and the tensor in which their output then stands.
+ */
+export interface RecomputedEntry {
+  readonly name: string;
+  readonly output: Tensor;
+  readonly again: () => { readonly tape: readonly TapeEntry[]; readonly output: Tensor };
+}
+
+/** What the tape holds, in the order of the forward pass. */
+export type TapeEntry = OpEntry | RecomputedEntry;
+
+/** How much of an encoder is computed a second time in the backward pass instead of being kept; see `encoder`. */
+export const RECOMPUTE_LEVELS = ["none", "feed_forward", "layer"] as const;
+
+/** One of `RECOMPUTE_LEVELS`. */
+export type RecomputeLevel = (typeof RECOMPUTE_LEVELS)[number];
+
 /** A graph under construction. */
 export interface Graph {
   readonly target: Target;
+  /** What models are to compute again in the backward pass rather than keep. */
+  readonly recompute: RecomputeLevel;
   /** Whether dropout is on. */
   readonly training: boolean;
   readonly calls: KernelCall[];
@@ -68,17 +89,41 @@ export interface Graph {
   readonly kept: ReadonlySet<Tensor>;
   /** A number that no other random draw of this graph uses: which dropout this is. */
   nextSite(): number;
+  /**
+   * Runs ops of which nothing but the output is kept for the backward pass: before their gradients are made they are
+   * run once more. `body` must build the same ops each time. The kernels, their order and their dropout sites are those
+   * of a graph that keeps everything, so gradients have the same bits.
+   */
+  recomputed(name: string, body: () => Tensor): Tensor;
 }
 
-/** Starts a graph; `keepAll` keeps every activation to the end, for tests that read them. */
-export function createGraph(target: Target, training: boolean, { keepAll = false } = {}): Graph {
+/** Settings of a graph. */
+export interface GraphOptions {
+  /** Keeps every activation to the end, for tests that read them. */
+  readonly keepAll?: boolean;
+  readonly recompute?: RecomputeLevel;
+}
+
+/** Starts a graph. */
+export function createGraph(
+  target: Target,
+  training: boolean,
+  { keepAll = false, recompute = "none" }: GraphOptions = {},
+): Graph {
   const calls: KernelCall[] = [];
   const tape: TapeEntry[] = [];
   const kept = new Set<Tensor>();
   let nextId = 0, nextSite = 0;
+  /** Builds ops, and takes them off the tape again. */
+  const record = (body: () => Tensor) => {
+    const start = tape.length;
+    const output = body();
+    return { output, tape: tape.splice(start) };
+  };
   return {
     target,
     training,
+    recompute,
     calls,
     tape,
     kept,
@@ -103,6 +148,21 @@ export function createGraph(target: Target, training: boolean, { keepAll = false
     },
     emit: (call) => void calls.push(call),
     nextSite: () => nextSite++,
+    recomputed(name, body) {
+      const firstSite = nextSite;
+      const first = record(body);
+      // Below frozen layers nothing is kept anyhow.
+      if (first.tape.length === 0) return first.output;
+      const again = () => {
+        const lastSite = nextSite;
+        nextSite = firstSite;
+        const second = record(body);
+        nextSite = lastSite;
+        return second;
+      };
+      tape.push({ name, output: first.output, again });
+      return first.output;
+    },
   };
 }
 

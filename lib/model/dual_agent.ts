@@ -2,7 +2,7 @@
  * The two agents on one encoder: the criteria agent says which criteria a text meets, the evidence agent where in the
  * text the evidence of each criterion starts and ends. Both are trained jointly, their losses summed.
  */
-import { createGraph, type Graph, type Target } from "../graph/graph.ts";
+import { createGraph, type Graph, type GraphOptions, type Target } from "../graph/graph.ts";
 import { differentiate } from "../graph/autodiff.ts";
 import { dropout, sigmoid } from "../graph/ops/elementwise.ts";
 import { linear } from "../graph/ops/linear.ts";
@@ -78,8 +78,9 @@ export function trainingGraph(
   config: DualAgentConfig,
   parameters: ParameterSet,
   bind: (g: Graph) => { inputs: BatchTensors; ring: Tensor },
+  options: Pick<GraphOptions, "recompute"> = {},
 ): { graph: Graph; outputs: DualAgentOutputs } {
-  const g = createGraph(target, true);
+  const g = createGraph(target, true, options);
   const { inputs, ring } = bind(g);
   const outputs = forward(g, config, parameterLookup(g, parameters), inputs);
   const criteria = criteriaLoss(g, {

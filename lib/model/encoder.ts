@@ -106,7 +106,10 @@ export function encoderParameters(config: EncoderConfig): ParameterSpec[] {
 }
 
 /**
- * Appends an encoder to a graph.
+ * Appends an encoder to a graph. By the graph's recompute level the backward pass finds in memory of each layer: `none`,
+ * everything it needs; `feed_forward`, all but the block's inner activations, half of the whole, for one more GEMM;
+ * `layer`, the layer's input alone, for one more forward pass; of
+ * the last, whose turn comes first, everything.
  *
  * @param parameter the tensor of a named parameter
  * @returns the hidden states [B, T, C] after the embeddings and after each layer
@@ -131,9 +134,8 @@ export function encoder(
   const normal = layerNorm(g, { x: embedded, ...gain("embeddings.LayerNorm") }, { epsilon });
   const states = [dropout(g, normal, hidden_dropout_prob)];
 
-  for (let i = 0; i < config.num_hidden_layers; i++) {
+  const layer = (i: number, x: Tensor): Tensor => { //                                           x [B, T, C]
     const layer = `encoder.layer.${i}`;
-    const x = states[i]!; //                                                                     [B, T, C]
     const qkv = linear(g, { x, ...affine(`${layer}.attention.self.qkv`) }); //                   [B, T, 3C]
     const context = attention(g, qkv, {
       heads: config.num_attention_heads,
@@ -148,11 +150,17 @@ export function encoder(
     }, { epsilon, dropout: hidden_dropout_prob });
     const inner = affine(`${layer}.intermediate.dense`);
     const outer = affine(`${layer}.output.dense`);
-    states.push(layerNorm(g, {
+    return layerNorm(g, {
       x: feedForward(g, { x: attended, ...inner, outputWeight: outer.weight, outputBias: outer.bias }, activation),
       residual: attended,
       ...gain(`${layer}.output.LayerNorm`),
-    }, { epsilon, dropout: hidden_dropout_prob }));
+    }, { epsilon, dropout: hidden_dropout_prob });
+  };
+  for (let i = 0; i < config.num_hidden_layers; i++) {
+    const x = states[i]!;
+    // The backward pass begins with the last layer: to make it again would spare nothing.
+    const again = g.recompute === "layer" && i + 1 < config.num_hidden_layers;
+    states.push(again ? g.recomputed(`encoder.layer.${i}`, () => layer(i, x)) : layer(i, x));
   }
   return states;
 }

@@ -96,6 +96,7 @@ export function engineOptions(context: StudyContext): EngineOptions {
     },
     batchSize: training.batch_size,
     lengths: lengthBuckets(data.max_length),
+    recompute: training.recompute,
   };
 }
 

@@ -5,7 +5,7 @@
 import { type ArenaLayout, layoutSequential } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { programUniformBytes, STEP_RING_BYTES } from "../gpu/program.ts";
-import { createGraph, type Graph, type Target, targetOf } from "../graph/graph.ts";
+import { createGraph, type Graph, type RecomputeLevel, type Target, targetOf } from "../graph/graph.ts";
 import { clipAndUpdate, momentLayout, type OptimizerOptions } from "../graph/optimizer.ts";
 import { layoutParameters, type ParameterSet } from "../graph/parameters.ts";
 import { type MemoryPlan, planMemory, unionLayout } from "../graph/plan.ts";
@@ -27,6 +27,8 @@ export interface EngineOptions {
   readonly batchSize: number;
   /** Lengths in tokens that batches may have. */
   readonly lengths: readonly number[];
+  /** What the backward pass computes again instead of keeping it; `none` unless given. */
+  readonly recompute?: RecomputeLevel;
   /** Keeps every hidden state of evaluation readable: for tests. */
   readonly keepStates?: boolean;
 }
@@ -127,7 +129,7 @@ export function planEngine(
       inputs: batchTensors(g, { size: batchSize, length, criteria: model.criteria }),
       ring: metricsTensors(g).ring,
     });
-    const train = trainingGraph(target, model, parameters, bind);
+    const train = trainingGraph(target, model, parameters, bind, { recompute: options.recompute ?? "none" });
     training.set(length, { graph: train.graph, plan: planMemory(train.graph) });
     const evaluate = evaluationGraph(target, model, parameters, bind, { keepStates: options.keepStates ?? false });
     evaluation.set(length, { ...evaluate, plan: planMemory(evaluate.graph) });

@@ -1,7 +1,7 @@
 /** A small model with random weights, and random batches for it. */
 import type { Batch } from "../../lib/data/batches.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
-import { type Target, targetOf } from "../../lib/graph/graph.ts";
+import { type RecomputeLevel, type Target, targetOf } from "../../lib/graph/graph.ts";
 import { elementCount } from "../../lib/graph/tensor.ts";
 import type { DualAgentConfig } from "../../lib/model/dual_agent.ts";
 import type { EncoderConfig } from "../../lib/model/encoder.ts";
@@ -20,6 +20,7 @@ export interface SmallOptions {
   readonly target?: Partial<Target>;
   /** Probability of every dropout. */
   readonly dropout?: number;
+  readonly recompute?: RecomputeLevel;
 }
 
 /** Two layers of 32, three criteria, batches of 4 texts of 8 or 13 tokens. */
@@ -60,6 +61,7 @@ export function planSmall(gpu: Gpu, options: SmallOptions = {}): EnginePlan {
     },
     batchSize: options.batchSize ?? 4,
     lengths: options.lengths ?? [8, 13],
+    recompute: options.recompute ?? "none",
   }, { ...targetOf(gpu), ...options.target });
 }
 

@@ -67,17 +67,30 @@ interface FeedForwardSaved {
   readonly h: Tensor;
 }
 
-const feedForwardOp = defineOp<FeedForwardInputs, { activation: ActivationKind }, FeedForwardSaved>("feed_forward", {
-  forward(g, { x, weight, bias, outputWeight, outputBias }, { activation }) {
-    const rows = x.shape.slice(0, -1);
-    const u = g.tensor("feed_forward_u", [...rows, weight.shape[0]!]);
-    const h = g.tensor("feed_forward_h", u.shape);
-    const y = g.tensor("feed_forward", [...rows, outputWeight.shape[0]!]);
-    gemm(g, "nt", x, weight, h, `bias_${activation}`, { bias, aux: u });
-    gemm(g, "nt", h, outputWeight, y, "bias", { bias: outputBias });
-    return { output: y, saved: { u, h } };
+interface FeedForwardAttributes {
+  readonly activation: ActivationKind;
+  /** Whether the backward pass makes u and h once more instead of keeping them. */
+  readonly recompute: boolean;
+}
+
+function inner(g: Graph, { x, weight, bias }: FeedForwardInputs, { activation }: FeedForwardAttributes) {
+  const u = g.tensor("feed_forward_u", [...x.shape.slice(0, -1), weight.shape[0]!]);
+  const h = g.tensor("feed_forward_h", u.shape);
+  gemm(g, "nt", x, weight, h, `bias_${activation}`, { bias, aux: u });
+  return { u, h };
+}
+
+const feedForwardOp = defineOp<FeedForwardInputs, FeedForwardAttributes, FeedForwardSaved>("feed_forward", {
+  forward(g, inputs, attributes) {
+    const { x, outputWeight, outputBias } = inputs;
+    const saved = inner(g, inputs, attributes);
+    const y = g.tensor("feed_forward", [...x.shape.slice(0, -1), outputWeight.shape[0]!]);
+    gemm(g, "nt", saved.h, outputWeight, y, "bias", { bias: outputBias });
+    return { output: y, saved };
   },
-  backward(g, inputs, dy, { u, h }, { activation }) {
+  backward(g, inputs, dy, saved, attributes) {
+    const { activation, recompute } = attributes;
+    const { u, h } = recompute ? inner(g, inputs, attributes) : saved;
     const du = g.tensor("feed_forward_du", u.shape); // du [M, F] = (dy·W₂) ∘ f'(u)
     gemm(g, "nn", dy, inputs.outputWeight, du, `d${activation}`, { aux: u });
     return {
@@ -95,5 +108,5 @@ const feedForwardOp = defineOp<FeedForwardInputs, { activation: ActivationKind }
  * x [..., K], weight [F, K], bias [F], outputWeight [N, F], outputBias [N] → y [..., N].
  */
 export function feedForward(g: Graph, inputs: FeedForwardInputs, activation: ActivationKind): Tensor {
-  return feedForwardOp(g, inputs, { activation });
+  return feedForwardOp(g, inputs, { activation, recompute: g.recompute === "feed_forward" });
 }
