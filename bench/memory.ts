@@ -1,5 +1,5 @@
 /**
- * GPU memory that a training step is planned to take, by recompute level: `deno task bench:memory [--json]`. BERT-base
+ * GPU memory that a training step is planned to take, by precision and recompute level: `deno task bench:memory [--json]`. BERT-base
  * with batches of 8 texts of 512 tokens; nothing is allocated.
  */
 import { parseArgs } from "node:util";
@@ -9,7 +9,10 @@ import { planEngine } from "../lib/train/engine_plan.ts";
 
 const { values } = parseArgs({ options: { json: { type: "boolean", default: false } } });
 const gpu = await openGpu();
-const rows = RECOMPUTE_LEVELS.map((recompute) => {
+const levels = (["f32", "f16"] as const).flatMap((precision) =>
+  RECOMPUTE_LEVELS.map((recompute) => ({ precision, recompute }))
+);
+const rows = levels.map(({ precision, recompute }) => {
   const { memory } = planEngine(gpu, {
     model: {
       encoder: {
@@ -36,8 +39,9 @@ const rows = RECOMPUTE_LEVELS.map((recompute) => {
     batchSize: 8,
     lengths: [512],
     recompute,
+    precision,
   });
-  return { recompute, ...memory };
+  return { precision, recompute, ...memory };
 });
 if (values.json) {
   console.log(JSON.stringify({ bench: "memory", adapter: gpu.name, rows }));

@@ -103,6 +103,8 @@ export const configSchema = z.strictObject({
     max_steps: z.int().min(1).nullable().describe("Stop after so many optimizer steps"),
     batch_size: z.int().min(1).max(1024).describe("Inputs (posts, pairs or windows) of one forward and backward pass"),
     accumulation_steps: z.int().min(1).max(1024).describe("Batches of one optimizer step"),
+    precision: z.enum(["f32", "f16"])
+      .describe("Storage of activations kept for the backward pass: f16 halves most of them and scales the loss"),
     recompute: z.enum(["none", "feed_forward", "layer"])
       .describe("What the backward pass computes again instead of keeping it: less memory, same results, more time"),
     learning_rate: positive.max(1),

@@ -7,7 +7,15 @@ import type { Gpu, Preset } from "../gpu/device.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Constants } from "../gpu/template.ts";
 import { ROW_PADDING } from "../gpu/gemm.ts";
-import { type ArenaName, elementCount, rowCount, type Tensor, type TensorWindow, width } from "./tensor.ts";
+import {
+  type ArenaName,
+  elementCount,
+  type ElementType,
+  rowCount,
+  type Tensor,
+  type TensorWindow,
+  width,
+} from "./tensor.ts";
 
 /** What kernels are specialised for: the part of an adapter that a graph needs to know. */
 export interface Target {
@@ -74,12 +82,14 @@ export interface Graph {
   readonly target: Target;
   /** What models are to compute again in the backward pass rather than keep. */
   readonly recompute: RecomputeLevel;
+  /** How ops may store what they keep for the backward pass, and the gradients between them. */
+  readonly precision: ElementType;
   /** Whether dropout is on. */
   readonly training: boolean;
   readonly calls: KernelCall[];
   readonly tape: TapeEntry[];
   /** A new activation. */
-  tensor(name: string, shape: readonly number[]): Tensor;
+  tensor(name: string, shape: readonly number[], element?: ElementType): Tensor;
   /** A tensor with a fixed place in an arena other than the activations'. */
   fixed(name: string, shape: readonly number[], arena: ArenaName, slot: ArenaSlot, requiresGradient?: boolean): Tensor;
   /** Appends a kernel dispatch. */
@@ -102,13 +112,14 @@ export interface GraphOptions {
   /** Keeps every activation to the end, for tests that read them. */
   readonly keepAll?: boolean;
   readonly recompute?: RecomputeLevel;
+  readonly precision?: ElementType;
 }
 
 /** Starts a graph. */
 export function createGraph(
   target: Target,
   training: boolean,
-  { keepAll = false, recompute = "none" }: GraphOptions = {},
+  { keepAll = false, recompute = "none", precision = "f32" }: GraphOptions = {},
 ): Graph {
   const calls: KernelCall[] = [];
   const tape: TapeEntry[] = [];
@@ -124,17 +135,19 @@ export function createGraph(
     target,
     training,
     recompute,
+    precision,
     calls,
     tape,
     kept,
     keep: (tensor) => void kept.add(tensor),
-    tensor(name, shape) {
+    tensor(name, shape, element = "f32") {
       const rows = Math.ceil(rowCount(shape) / ROW_PADDING) * ROW_PADDING;
-      const bytes = (shape.length > 1 ? rows * shape.at(-1)! : elementCount(shape)) * 4;
+      const bytes = (shape.length > 1 ? rows * shape.at(-1)! : elementCount(shape)) * (element === "f16" ? 2 : 4);
       const tensor: Tensor = {
         id: nextId++,
         name,
         shape,
+        element,
         arena: "activation",
         bytes,
         slot: undefined,
@@ -144,9 +157,17 @@ export function createGraph(
       return tensor;
     },
     fixed(name, shape, arena, slot, requiresGradient = false) {
-      return { id: nextId++, name, shape, arena, bytes: slot.size, slot, requiresGradient };
+      return { id: nextId++, name, shape, element: "f32", arena, bytes: slot.size, slot, requiresGradient };
     },
-    emit: (call) => void calls.push(call),
+    emit(call) {
+      for (const [name, bound] of Object.entries(call.bindings)) {
+        const type = call.constants[typeConstant(name)];
+        if (!("tensor" in bound) && bound.element === "f16" && type !== "vec2u" && type !== "u32") {
+          throw new TypeError(`${call.kernel.name}: "${bound.name}" is stored in 16 bits, which "${name}" cannot be`);
+        }
+      }
+      calls.push(call);
+    },
     nextSite: () => nextSite++,
     recomputed(name, body) {
       const firstSite = nextSite;
@@ -223,6 +244,27 @@ export function rowKernel(target: Target, rows: number): { constants: Constants;
 export function columnType(tensor: Tensor): { T: string; WIDTH: number } {
   const columns = width(tensor);
   return columns % 4 === 0 ? { T: "vec4f", WIDTH: columns / 4 } : { T: "f32", WIDTH: columns };
+}
+
+const typeConstant = (binding: string) => `${binding.toUpperCase()}_TYPE`;
+
+/**
+ * How a kernel sees bindings that may be stored in 16 bits. For a binding x: X_TYPE, the element of its array; X_READ and
+ * X_WRITE, the functions of `half.wgsl` that turn it into `type` and back, nothing where it is that already.
+ *
+ * @throws {RangeError} when elements of 16 bits are not seen four at a time
+ */
+export function storage(bindings: Readonly<Record<string, Tensor | undefined>>, type = "vec4f"): Constants {
+  const constants: Record<string, number | string> = { HALF: 0 };
+  for (const [name, tensor] of Object.entries(bindings)) {
+    const half = tensor?.element === "f16";
+    if (half && type !== "vec4f") throw new RangeError(`Expected ${tensor.name} in steps of four columns`);
+    constants[typeConstant(name)] = half ? "vec2u" : type;
+    constants[`${name.toUpperCase()}_READ`] = half ? "from_half" : "";
+    constants[`${name.toUpperCase()}_WRITE`] = half ? "to_half" : "";
+    if (half) constants["HALF"] = 1;
+  }
+  return constants;
 }
 
 /** The element type of kernels that see tensors as flat: WGSL type, elements per T, and the number of T. */

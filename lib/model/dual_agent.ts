@@ -8,6 +8,7 @@ import { dropout, sigmoid } from "../graph/ops/elementwise.ts";
 import { linear } from "../graph/ops/linear.ts";
 import { BCE, criteriaLoss, recordLoss, spanLoss } from "../graph/ops/losses.ts";
 import { pool, type Pooling } from "../graph/ops/pool.ts";
+import { scaleLoss } from "../graph/optimizer.ts";
 import type { ParameterSet, ParameterSpec } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { encoder, type EncoderConfig, encoderParameters, linearParameters } from "./encoder.ts";
@@ -77,11 +78,11 @@ export function trainingGraph(
   target: Target,
   config: DualAgentConfig,
   parameters: ParameterSet,
-  bind: (g: Graph) => { inputs: BatchTensors; ring: Tensor },
-  options: Pick<GraphOptions, "recompute"> = {},
+  bind: (g: Graph) => { inputs: BatchTensors; ring: Tensor; lossScale?: Tensor },
+  options: Pick<GraphOptions, "recompute" | "precision"> = {},
 ): { graph: Graph; outputs: DualAgentOutputs } {
   const g = createGraph(target, true, options);
-  const { inputs, ring } = bind(g);
+  const { inputs, ring, lossScale } = bind(g);
   const outputs = forward(g, config, parameterLookup(g, parameters), inputs);
   const criteria = criteriaLoss(g, {
     logits: outputs.criteriaLogits,
@@ -96,6 +97,7 @@ export function trainingGraph(
   });
   recordLoss(g, criteria, span, ring);
   const seeds = new Map([[outputs.criteriaLogits, criteria.dlogits], [outputs.evidenceLogits, span.dlogits]]);
+  if (lossScale) scaleLoss(g, seeds.values(), lossScale);
   differentiate(g, seeds, (parameter) => parameters.gradient(g, parameter));
   return { graph: g, outputs };
 }

@@ -136,7 +136,7 @@ export function encoder(
 
   const layer = (i: number, x: Tensor): Tensor => { //                                           x [B, T, C]
     const layer = `encoder.layer.${i}`;
-    const qkv = linear(g, { x, ...affine(`${layer}.attention.self.qkv`) }); //                   [B, T, 3C]
+    const qkv = linear(g, { x, ...affine(`${layer}.attention.self.qkv`) }, { compact: true }); // [B, T, 3C]
     const context = attention(g, qkv, {
       heads: config.num_attention_heads,
       mask,

@@ -97,6 +97,7 @@ export function engineOptions(context: StudyContext): EngineOptions {
     batchSize: training.batch_size,
     lengths: lengthBuckets(data.max_length),
     recompute: training.recompute,
+    precision: training.precision,
   };
 }
 
@@ -128,6 +129,8 @@ export function signatureOf(context: StudyContext): Signature {
     criteria: context.data.dataset.criteria,
     outputs: criteria,
     batch_size: config.training.batch_size,
+    // Left out where it is f32, so that checkpoints from before there was a choice go on.
+    ...(config.training.precision === "f32" ? {} : { precision: config.training.precision }),
     accumulation_steps: config.training.accumulation_steps,
     ...inputRecord(config, context.data),
     dataset: context.data.dataset.hash,

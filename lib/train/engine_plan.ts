@@ -6,10 +6,10 @@ import { type ArenaLayout, layoutSequential } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { programUniformBytes, STEP_RING_BYTES } from "../gpu/program.ts";
 import { createGraph, type Graph, type RecomputeLevel, type Target, targetOf } from "../graph/graph.ts";
-import { clipAndUpdate, momentLayout, type OptimizerOptions } from "../graph/optimizer.ts";
+import { clipAndUpdate, LOSS_SCALE, momentLayout, type OptimizerOptions } from "../graph/optimizer.ts";
 import { layoutParameters, type ParameterSet } from "../graph/parameters.ts";
 import { type MemoryPlan, planMemory, unionLayout } from "../graph/plan.ts";
-import { elementCount, type Tensor } from "../graph/tensor.ts";
+import { elementCount, type ElementType, type Tensor } from "../graph/tensor.ts";
 import {
   type DualAgentConfig,
   dualAgentParameters,
@@ -29,6 +29,13 @@ export interface EngineOptions {
   readonly lengths: readonly number[];
   /** What the backward pass computes again instead of keeping it; `none` unless given. */
   readonly recompute?: RecomputeLevel;
+  /**
+   * How training stores activations that the backward pass reads, and gradients between ops: `f32` unless given. `f16`
+   * scales the loss. Parameters, their gradients, moments, all arithmetic and evaluation are f32 either way.
+   */
+  readonly precision?: ElementType;
+  /** Good steps in a row after which the loss scale doubles; `LOSS_SCALE` unless given. */
+  readonly growthInterval?: number;
   /** Keeps every hidden state of evaluation readable: for tests. */
   readonly keepStates?: boolean;
 }
@@ -80,11 +87,12 @@ export const METRIC_WIDTH = 8;
 /** Smallest readback staging buffer: large tensors are read in pieces of it. */
 const READBACK_BYTES = 8 * 2 ** 20;
 
-const metrics = layoutSequential("metrics", [16, METRIC_SLOTS * METRIC_WIDTH * 4], Infinity);
+const metrics = layoutSequential("metrics", [16, METRIC_SLOTS * METRIC_WIDTH * 4, 8], Infinity);
 
-/** The optimizer's control scalars and the metrics ring as tensors of a graph. */
-function metricsTensors(g: Graph): { control: Tensor; ring: Tensor } {
+/** The optimizer's control scalars, the metrics ring and the state of loss scaling as tensors of a graph. */
+function metricsTensors(g: Graph): { control: Tensor; ring: Tensor; lossScale: Tensor } {
   return {
+    lossScale: g.fixed("loss scale", [2], "metrics", LOSS_SCALE_SLOT),
     control: g.fixed("control", [4], "metrics", metrics.slots[0]!),
     ring: g.fixed("metrics ring", [METRIC_SLOTS, METRIC_WIDTH], "metrics", metrics.slots[1]!),
   };
@@ -92,6 +100,9 @@ function metricsTensors(g: Graph): { control: Tensor; ring: Tensor } {
 
 /** The place of the metrics ring in the metrics arena. */
 export const RING_SLOT = metrics.slots[1]!;
+
+/** The place of the loss scale and of its good steps in the metrics arena. */
+export const LOSS_SCALE_SLOT = metrics.slots[2]!;
 
 /** What one batch of evaluation reads back, in this order. */
 export function evaluationTensors(outputs: EvaluationOutputs, { keepStates = false }: EngineOptions): Tensor[] {
@@ -120,7 +131,7 @@ export function planEngine(
   options: EngineOptions,
   target: Target = targetOf(gpu),
 ): EnginePlan {
-  const { model, batchSize, lengths } = options;
+  const { model, batchSize, lengths, recompute = "none", precision = "f32" } = options;
   const parameters = layoutParameters(dualAgentParameters(model), target);
   const training = new Map<number, PlannedGraph>();
   const evaluation = new Map<number, PlannedGraph & { outputs: EvaluationOutputs }>();
@@ -129,14 +140,20 @@ export function planEngine(
       inputs: batchTensors(g, { size: batchSize, length, criteria: model.criteria }),
       ring: metricsTensors(g).ring,
     });
-    const train = trainingGraph(target, model, parameters, bind, { recompute: options.recompute ?? "none" });
+    const bindScaled = (g: Graph) => ({ ...bind(g), lossScale: metricsTensors(g).lossScale });
+    const train = trainingGraph(target, model, parameters, precision === "f16" ? bindScaled : bind, {
+      recompute,
+      precision,
+    });
     training.set(length, { graph: train.graph, plan: planMemory(train.graph) });
     const evaluate = evaluationGraph(target, model, parameters, bind, { keepStates: options.keepStates ?? false });
     evaluation.set(length, { ...evaluate, plan: planMemory(evaluate.graph) });
   }
   const update = createGraph(target, true);
-  const { control, ring } = metricsTensors(update);
-  clipAndUpdate(update, parameters, options.optimizer, control, ring);
+  const { control, ring, lossScale: state } = metricsTensors(update);
+  const { growthInterval = LOSS_SCALE.growthInterval } = options;
+  const scaling = precision === "f16" ? { state, growthInterval } : undefined;
+  clipAndUpdate(update, parameters, options.optimizer, control, ring, scaling);
   const optimizer = { graph: update, plan: planMemory(update) };
 
   const graphs = [...training.values(), ...evaluation.values(), optimizer];

@@ -113,6 +113,8 @@ async function restore(
   if (!checkpoint) return undefined;
   const state = await read(checkpoint);
   loadArrays(checkpoint.folder, engine, { moments: true });
+  const scaling = state.loss_scale;
+  if (scaling) engine.setLossScale({ scale: scaling.scale, goodSteps: scaling.good_steps });
   return state;
 }
 
@@ -153,7 +155,9 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   const drain = async () => {
     const steps = await engine.drain();
     for (const step of steps) {
-      if (!Number.isFinite(step.loss) || !Number.isFinite(step.gradientNorm)) {
+      // An overflow of the scaled gradient is met by a smaller scale; at scale 1 there is none.
+      const overflown = !Number.isFinite(step.gradientNorm) && step.lossScale === 1;
+      if (!Number.isFinite(step.loss) || overflown) {
         throw new WinnowError(
           "failure",
           `the training diverged: loss ${step.loss}, gradient norm ${step.gradientNorm} at step ${step.step}`,

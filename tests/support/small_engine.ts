@@ -21,6 +21,8 @@ export interface SmallOptions {
   /** Probability of every dropout. */
   readonly dropout?: number;
   readonly recompute?: RecomputeLevel;
+  readonly precision?: "f32" | "f16";
+  readonly growthInterval?: number;
 }
 
 /** Two layers of 32, three criteria, batches of 4 texts of 8 or 13 tokens. */
@@ -62,6 +64,8 @@ export function planSmall(gpu: Gpu, options: SmallOptions = {}): EnginePlan {
     batchSize: options.batchSize ?? 4,
     lengths: options.lengths ?? [8, 13],
     recompute: options.recompute ?? "none",
+    precision: options.precision ?? "f32",
+    ...(options.growthInterval === undefined ? {} : { growthInterval: options.growthInterval }),
   }, { ...targetOf(gpu), ...options.target });
 }
 

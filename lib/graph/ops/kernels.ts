@@ -22,6 +22,7 @@ import elementwise from "../../../kernels/elementwise.wgsl" with { type: "text" 
 import embeddingBackward from "../../../kernels/embedding_backward.wgsl" with { type: "text" };
 import embeddingForward from "../../../kernels/embedding_forward.wgsl" with { type: "text" };
 import feedForwardActivation from "../../../kernels/feed_forward_activation.wgsl" with { type: "text" };
+import half from "../../../kernels/half.wgsl" with { type: "text" };
 import layerNormBackward from "../../../kernels/layer_norm_backward.wgsl" with { type: "text" };
 import layerNormForward from "../../../kernels/layer_norm_forward.wgsl" with { type: "text" };
 import log1pUnit from "../../../kernels/log1p_unit.wgsl" with { type: "text" };
@@ -31,6 +32,7 @@ import philox from "../../../kernels/philox.wgsl" with { type: "text" };
 import poolBackward from "../../../kernels/pool_backward.wgsl" with { type: "text" };
 import poolForward from "../../../kernels/pool_forward.wgsl" with { type: "text" };
 import rowReduce from "../../../kernels/row_reduce.wgsl" with { type: "text" };
+import scaleGradient from "../../../kernels/scale_gradient.wgsl" with { type: "text" };
 import segmentMeanBackward from "../../../kernels/segment_mean_backward.wgsl" with { type: "text" };
 import segmentMeanForward from "../../../kernels/segment_mean_forward.wgsl" with { type: "text" };
 import segmentRanges from "../../../kernels/segment_ranges.wgsl" with { type: "text" };
@@ -53,6 +55,7 @@ const includes = {
   "crf_common.wgsl": crfCommon,
   "dropout_mask.wgsl": dropoutMask,
   "feed_forward_activation.wgsl": feedForwardActivation,
+  "half.wgsl": half,
   "log1p_unit.wgsl": log1pUnit,
   "philox.wgsl": philox,
   "row_reduce.wgsl": rowReduce,
@@ -89,6 +92,7 @@ export const KERNELS = {
   optimizer: kernel("optimizer", optimizer),
   poolBackward: kernel("pool_backward", poolBackward),
   poolForward: kernel("pool_forward", poolForward),
+  scaleGradient: kernel("scale_gradient", scaleGradient),
   segmentMeanBackward: kernel("segment_mean_backward", segmentMeanBackward),
   segmentMeanForward: kernel("segment_mean_forward", segmentMeanForward),
   segmentRanges: kernel("segment_ranges", segmentRanges),
