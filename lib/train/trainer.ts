@@ -161,7 +161,8 @@ export async function fit(options: FitOptions): Promise<FitResult> {
         throw new WinnowError(
           "failure",
           `the training diverged: loss ${step.loss}, gradient norm ${step.gradientNorm} at step ${step.step}`,
-          "Lower training.learning_rate or training.max_grad_norm",
+          "Lower training.learning_rate or training.max_grad_norm" +
+            (engine.plan.options.precision === "f16" ? ", or set training.precision=f32" : ""),
         );
       }
       state.loss_sum += step.loss;
