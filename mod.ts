@@ -11,16 +11,24 @@
  */
 export { loadConfig, withParams } from "./lib/config/compose.ts";
 export type { Config } from "./lib/config/schema.ts";
+export { type Augmentation, type AugmentationOptions, augmentExamples } from "./lib/data/augmentation/augment.ts";
+export type { AugmentationServices } from "./lib/data/augmentation/method.ts";
+export { openWordNet, type WordNet } from "./lib/data/augmentation/wordnet.ts";
 export { type Dataset, loadDataset, REDSM5_CRITERIA } from "./lib/data/dataset.ts";
-export { splitExamples } from "./lib/data/splits.ts";
+export { declaredSplits, splitExamples } from "./lib/data/splits.ts";
 export { type Gpu, openGpu } from "./lib/gpu/device.ts";
 export { CATALOG, type CatalogModel, catalogModel } from "./lib/model/catalog.ts";
 export { type DualAgentConfig, dualAgentParameters } from "./lib/model/dual_agent.ts";
 export type { EncoderConfig } from "./lib/model/encoder.ts";
+export { FULL_TUNING, type Tuning, TUNING_MODES } from "./lib/model/tuning.ts";
+export type { DataReport } from "./lib/report/data_report.ts";
 export { evaluateStudy, type StudyResult } from "./lib/study/conclude.ts";
+export { reportData } from "./lib/study/data_report.ts";
+export { exportAdapter, type MergeOptions, mergeTuned } from "./lib/study/merge.ts";
+export { translateEvidence, type TranslationResult } from "./lib/study/translate.ts";
 export { resumeStudy, startStudy, type StudyHooks } from "./lib/study/study.ts";
 export { exitCode, WinnowError } from "./lib/support/errors.ts";
-export { loadTokenizer } from "./lib/text/load_tokenizer.ts";
+export { loadTokenizer, type LoadTokenizerOptions } from "./lib/text/load_tokenizer.ts";
 export type { Tokenizer } from "./lib/text/tokenizer.ts";
 export { type Engine, openEngine } from "./lib/train/engine.ts";
 export { type EnginePlan, type MemoryForecast, planEngine } from "./lib/train/engine_plan.ts";

@@ -5,6 +5,7 @@
 import { parseArgs } from "node:util";
 import { openGpu } from "../lib/gpu/device.ts";
 import { RECOMPUTE_LEVELS } from "../lib/graph/graph.ts";
+import { linearAgents } from "../tests/support/agents.ts";
 import { planEngine } from "../lib/train/engine_plan.ts";
 
 const { values } = parseArgs({ options: { json: { type: "boolean", default: false } } });
@@ -14,7 +15,7 @@ const levels = (["f32", "f16"] as const).flatMap((precision) =>
 );
 const rows = levels.map(({ precision, recompute }) => {
   const { memory } = planEngine(gpu, {
-    model: {
+    model: linearAgents({
       encoder: {
         model_type: "bert",
         vocab_size: 30522,
@@ -31,10 +32,8 @@ const rows = levels.map(({ precision, recompute }) => {
         pad_token_id: 0,
       },
       criteria: 9,
-      pooling: "cls",
-      criteriaDropout: 0.1,
-      evidenceDropout: 0.1,
-    },
+      dropout: 0.1,
+    }),
     optimizer: { name: "adamw", weightDecay: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
     batchSize: 8,
     lengths: [512],

@@ -9,6 +9,7 @@ import type { Gpu } from "../lib/gpu/device.ts";
 import { openDataset, trainingTexts } from "../lib/study/data_source.ts";
 import { initialiseParameters, openModel } from "../lib/study/model_source.ts";
 import { encodedSplits, engineOptions, evaluateOptions, type StudyContext } from "../lib/study/trial.ts";
+import type { ScoredSpan } from "../lib/model/evidence_heads/evidence_head.ts";
 import { openEngine } from "../lib/train/engine.ts";
 import { planEngine } from "../lib/train/engine_plan.ts";
 import { evaluationBatches, scorePredictions } from "../lib/train/evaluator.ts";
@@ -45,8 +46,8 @@ const batchTensors = (batch: Batch) => {
   });
   return [
     ...(["ids", "mask", "types"] as const).map((name) => tensor(name, [size, length], batch[name])),
-    ...(["labels", "spanStart", "spanEnd", "spanWeight"] as const)
-      .map((name) => tensor(name, [size, criteria], batch[name])),
+    ...(["labels", "spanWeight"] as const).map((name) => tensor(name, [size, criteria], batch[name])),
+    tensor("tags", [size, length, criteria], batch.tags),
     tensor("sampleWeight", [size], batch.sampleWeight),
   ];
 };
@@ -79,7 +80,7 @@ export async function compareRecipe(
     data,
     model,
     signal: new AbortController().signal,
-    cache: { models: new Map(), encoded: new Map() },
+    cache: { models: new Map(), encoded: new Map(), augmented: new Map() },
   };
   const { splits } = encodedSplits(context);
   const options = evaluateOptions(context);
@@ -141,7 +142,7 @@ export async function compareRecipe(
     schedule: training.schedule,
     hidden_dropout: agent.encoder.hidden_dropout_prob,
     attention_dropout: agent.encoder.attention_probs_dropout_prob,
-    head_dropout: agent.criteriaDropout,
+    head_dropout: agent.criteriaHead.dropout,
     seed,
   };
   await Deno.writeTextFile(join(folder, "recipe.json"), JSON.stringify(recipe, null, 2));
@@ -178,10 +179,35 @@ export async function compareRecipe(
     return {
       batch,
       probabilities: file.readFloat32("criteriaProbabilities"),
-      evidenceLogits: file.readFloat32("evidenceLogits"),
+      spans: boundarySpans(batch, file.readFloat32("evidenceLogits"), agent.evidenceHead.maxSpanTokens),
     };
   });
   return { seed, steps, winnow, pytorch: { loss: result.loss, test: score(predictions), seconds: result.seconds } };
+}
+
+/**
+ * The best span of every (text, criterion) by boundary logits [B, T, 2K], as BERT's reader for SQuAD v2 decodes it; further
+ * spans of a text are left aside.
+ */
+function boundarySpans(
+  { size, length, mask, begins }: Batch,
+  logits: Float32Array,
+  maxTokens: number,
+): ScoredSpan[][] {
+  const width = logits.length / (size * length);
+  return Array.from({ length: size * width / 2 }, (_, pair) => {
+    const row = Math.floor(pair / (width / 2)), column = 2 * (pair % (width / 2));
+    const at = (token: number, boundary: 0 | 1) => logits[(row * length + token) * width + column + boundary]!;
+    const separator = mask.subarray(row * length, (row + 1) * length).lastIndexOf(1);
+    const best = { first: 0, last: 0, score: -Infinity };
+    for (let first = begins[row]!; first < separator; first++) {
+      for (let last = first; last < Math.min(separator, first + maxTokens); last++) {
+        const score = at(first, 0) + at(last, 1);
+        if (score > best.score) Object.assign(best, { first, last, score });
+      }
+    }
+    return best.last === 0 ? [] : [{ ...best, score: best.score - at(0, 0) - at(0, 1) }];
+  });
 }
 
 async function runPython(folder: string, out: string, steps: number): Promise<{ loss: number[]; seconds: number }> {

@@ -1,12 +1,19 @@
 /**
  * Time of a training step (forward, losses, backward, clipping, AdamW) of the two agents on a BERT encoder of any shape:
  * `deno task bench:step --layers 12 --hidden 768 --heads 12 --ffn 3072 --batch 16 --length 128 --steps 20 --json`.
+ * `--tuning lora --rank 8 --targets query,value`, `--tuning bitfit` or `--tuning freeze --freeze-layers 6` trains a part of it;
+ * `--plan` prints the planned memory and stops.
  * The last line with --json is one object. The floating-point rate counts the matrix products alone, backward as twice
  * the forward.
  */
 import { parseArgs } from "node:util";
-import type { Batch } from "../lib/data/batches.ts";
+import { type Batch, NO_SENTENCE } from "../lib/data/batches.ts";
+import { loadConfig } from "../lib/config/compose.ts";
 import { openGpu, type Preset } from "../lib/gpu/device.ts";
+import { BCE } from "../lib/graph/ops/losses.ts";
+import { isTrained } from "../lib/graph/parameters.ts";
+import { elementCount } from "../lib/graph/tensor.ts";
+import { tuningOf } from "../lib/study/tuning.ts";
 import { randomStream } from "../lib/support/rng.ts";
 import { openEngine } from "../lib/train/engine.ts";
 import { checkpointTensors } from "../lib/train/parameter_arrays.ts";
@@ -25,6 +32,12 @@ const { values } = parseArgs({
     dropout: { type: "string", default: "0.1" },
     steps: { type: "string", default: "10" },
     preset: { type: "string", default: "auto" },
+    tuning: { type: "string", default: "full" },
+    "freeze-layers": { type: "string", default: "0" },
+    rank: { type: "string", default: "8" },
+    targets: { type: "string", default: "query,value" },
+    "lora-dropout": { type: "string", default: "0" },
+    plan: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
@@ -48,6 +61,15 @@ if (hidden % heads !== 0 || (hidden / heads) % 4 !== 0) {
   Deno.exit(2);
 }
 
+const overrides = [
+  `tuning.mode=${values.tuning}`,
+  `tuning.freeze_layers=${values["freeze-layers"]}`,
+  `tuning.lora_rank=${values.rank}`,
+  `tuning.lora_targets=${values.targets}`,
+  `tuning.lora_dropout=${values["lora-dropout"]}`,
+];
+const tuning = tuningOf(loadConfig({ file: "configs/quickstart.yaml", overrides }));
+
 const gpu = await openGpu(values.preset as Preset | "auto");
 const plan = planEngine(gpu, {
   model: {
@@ -67,14 +89,23 @@ const plan = planEngine(gpu, {
       pad_token_id: 0,
     },
     criteria,
+    activation: "gelu",
     pooling: "cls",
-    criteriaDropout: dropout,
-    evidenceDropout: dropout,
+    criteriaHead: { type: "linear", hidden: 256, dropout },
+    evidenceHead: { type: "start_end_linear", hidden: 128, dropout, maxSpanTokens: 64, maxSpans: 3 },
+    coupling: null,
+    loss: { form: BCE, weighted: false, adaptive: false },
+    tuning,
   },
   optimizer: { name: "adamw", weightDecay: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
   batchSize: batch,
   lengths: [length],
 });
+if (values.plan) {
+  const trained = plan.parameters.specs.filter(isTrained).reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  console.log(JSON.stringify({ bench: "plan", tuning, trained, memory: plan.memory }));
+  Deno.exit(0);
+}
 const engine = await openEngine(gpu, plan);
 const kinds = new Map(
   plan.parameters.specs.flatMap((spec) => checkpointTensors(spec).map(({ name }) => [name, spec.initialisation])),
@@ -97,8 +128,9 @@ const input: Batch = {
   types: new Uint32Array(tokens),
   labels: Float32Array.from({ length: batch * criteria }, () => stream.integer(2)),
   sampleWeight: new Float32Array(batch).fill(1),
-  spanStart: Uint32Array.from({ length: batch * criteria }, () => stream.integer(length)),
-  spanEnd: Uint32Array.from({ length: batch * criteria }, () => stream.integer(length)),
+  tags: Uint8Array.from({ length: tokens * criteria }, (_, i) => Math.floor(i / criteria) % length === 3 ? 1 : 0),
+  begins: new Uint32Array(batch).fill(1),
+  sentences: new Uint32Array(tokens).fill(NO_SENTENCE),
   spanWeight: new Float32Array(batch * criteria).fill(1),
   inputs: Array.from({ length: batch }, (_, i) => i),
 };
@@ -127,6 +159,7 @@ const result = {
   bench: "step",
   adapter: gpu.name,
   preset: gpu.preset,
+  tuning,
   shape: { layers, hidden, heads, ffn, vocab, batch, length, criteria, dropout },
   steps,
   step_ms: Number(median.toFixed(2)),

@@ -4,11 +4,13 @@
  */
 import { z } from "zod";
 import { configSchema } from "../lib/config/schema.ts";
+import { dataReportSchema } from "../lib/report/data_report.ts";
 import { evaluationReportSchema, summaryReportSchema } from "../lib/report/schema.ts";
 
 /** Each contract's file in contracts/ and the schema that it is made from. */
 export const contracts: Record<string, z.ZodType> = {
   "config.schema.json": configSchema.meta({ title: "Winnow configuration" }),
+  "data_report.schema.json": dataReportSchema,
   "evaluation_report.schema.json": evaluationReportSchema,
   "summary_report.schema.json": summaryReportSchema,
 };

@@ -1,4 +1,4 @@
-/** The command lines of train, resume and evaluate. Unknown options and missing values are input errors. */
+/** The command lines of train, resume, evaluate and data. Unknown options and missing values are input errors. */
 
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import { inputError } from "../support/errors.ts";
@@ -31,6 +31,11 @@ export interface ResumeOptions extends CommonOptions {
 /** `evaluate`, of a study's best trial or of one trial. */
 export type EvaluateOptions = CommonOptions & { config?: string } & ({ studyId: string } | { trialId: string });
 
+/** `data` */
+export interface DataOptions extends CommonOptions {
+  config: string;
+}
+
 const COMMON_HELP = `  --json         progress to stderr, the result as one JSON object on the last line of stdout
   -h, --help     this text
   key=value      a configuration key, e.g. training.epochs=4; configs/base.yaml lists them all
@@ -45,6 +50,16 @@ Trains on the GPU and searches hyperparameters, one trial at a time; evaluates t
   --config FILE  the configuration (default ${DEFAULT_CONFIG})
   --mode MODE    hpo: a study over search_space (default); single: one trial with the configuration as it is;
                  dry-run: checks configuration, data, GPU memory and disk, and trains nothing
+${COMMON_HELP}`;
+
+/** The text of `translate --help`. */
+export const TRANSLATE_HELP = `usage: deno task translate [--config FILE] [--json] [key=value ...]
+
+Translates the evidence of the training split to another language and back, for the augmentation back_translation. The
+models are those of augmentation.back_translation; what is translated stays in the experiments folder. The one task that
+may run native code (onnxruntime).
+
+  --config FILE  the configuration (default ${DEFAULT_CONFIG})
 ${COMMON_HELP}`;
 
 /** The text of `resume --help`. */
@@ -65,6 +80,15 @@ Evaluates the best checkpoint on the test split again and rewrites the report.
   --study-id ID  the best trial of this study
   --trial-id ID  this trial
   --config FILE  names the experiments folder (paths.experiments)
+${COMMON_HELP}`;
+
+/** The text of `data --help`. */
+export const DATA_HELP = `usage: deno task data [--config FILE] [--json] [key=value ...]
+
+Reports on a dataset: files, labels, splits, which evidence sentences were found in their posts, lengths in tokens, what
+data.max_length would cut off, and what keeps training from starting. No text of a post is shown.
+
+  --config FILE  the configuration (default ${DEFAULT_CONFIG})
 ${COMMON_HELP}`;
 
 /** parseArgs with errors that name the option, and positionals checked to be overrides. */
@@ -125,6 +149,12 @@ export function parseTrainOptions(args: readonly string[]): TrainOptions {
   return { json, overrides, config: text("config") ?? DEFAULT_CONFIG, mode: mode as TrainOptions["mode"] };
 }
 
+/** The command line of `translate`. @throws inputError */
+export function parseTranslateOptions(args: readonly string[]): CommonOptions & { config: string } {
+  const { json, overrides, text } = parse(args, ["config"], "translate");
+  return { json, overrides, config: text("config") ?? DEFAULT_CONFIG };
+}
+
 /** The command line of `resume`. @throws inputError */
 export function parseResumeOptions(args: readonly string[]): ResumeOptions {
   const { json, overrides, text, id } = parse(args, ["study-id", "config"], "resume");
@@ -148,4 +178,10 @@ export function parseEvaluateOptions(args: readonly string[]): EvaluateOptions {
     `Expected one of --study-id and --trial-id but found ${studyId === undefined ? "neither" : "both"}`,
     "Name what to evaluate; the ids stand in the names of the folders in experiments/.",
   );
+}
+
+/** The command line of `data`. @throws inputError */
+export function parseDataOptions(args: readonly string[]): DataOptions {
+  const { json, overrides, text } = parse(args, ["config"], "data");
+  return { json, overrides, config: text("config") ?? DEFAULT_CONFIG };
 }

@@ -1,6 +1,7 @@
 /** What the schema of one key cannot say: rules over several keys, and the search space against the schema. */
 
 import { nearest } from "../support/text_distance.ts";
+import { augmentationChecks } from "./augmentation.ts";
 import { describeAllowed, isMapping, joinPath, nearestKey, schemaAt, splitKey } from "./fields.ts";
 import type { Config, Distribution, ParamValue } from "./schema.ts";
 
@@ -20,7 +21,13 @@ export function showValue(value: unknown): string {
 
 /** Problems between keys of a configuration whose single keys are valid. */
 export function crossChecks(config: Config): Problem[] {
-  return [...modelChecks(config), ...dataChecks(config), ...trainingChecks(config), ...searchSpaceChecks(config)];
+  return [
+    ...modelChecks(config),
+    ...dataChecks(config),
+    ...augmentationChecks(config),
+    ...trainingChecks(config),
+    ...searchSpaceChecks(config),
+  ];
 }
 
 function modelChecks({ model, data }: Config): Problem[] {
@@ -131,8 +138,11 @@ function trainingChecks({ training, retention }: Config): Problem[] {
  */
 function isSearchable(path: readonly string[]): boolean {
   const key = joinPath(path);
-  return key === "seed" || path[0] === "model" || path[0] === "training" || SEARCHABLE_DATA.includes(key);
+  return key === "seed" || SEARCHABLE_GROUPS.includes(path[0]!) || SEARCHABLE_DATA.includes(key);
 }
+
+/** Groups of which every key may differ between trials. */
+const SEARCHABLE_GROUPS = ["model", "loss", "tuning", "training", "augmentation"];
 
 /** How posts are put before the model; what is measured is the same for each. */
 const SEARCHABLE_DATA = ["data.input_format", "data.max_length", "data.doc_stride", "data.window_aggregation"];
@@ -160,7 +170,8 @@ function searchedKeyProblem(config: Config, key: string): Sentence | undefined {
   }
   if (!isSearchable(path)) {
     return {
-      message: `search_space cannot vary ${key}: the trials of a study share it (model, training, seed, ` +
+      message:
+        `search_space cannot vary ${key}: the trials of a study share it (${SEARCHABLE_GROUPS.join(", ")}, seed, ` +
         `${SEARCHABLE_DATA.slice(0, -1).join(", ")} and ${SEARCHABLE_DATA.at(-1)} may vary)`,
     };
   }

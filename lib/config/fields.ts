@@ -82,6 +82,7 @@ type JsonSchema = {
   anyOf?: JsonSchema[];
   oneOf?: JsonSchema[];
   enum?: unknown[];
+  pattern?: string;
   const?: unknown;
   items?: JsonSchema;
   properties?: Record<string, JsonSchema>;
@@ -110,7 +111,12 @@ function describeNumber(schema: JsonSchema): string {
 
 function describeJson(schema: JsonSchema): string {
   const options = schema.anyOf ?? schema.oneOf;
-  if (options) return options.map(describeJson).join(" or ");
+  if (options) {
+    const names = options.some(({ items }) => items?.enum);
+    return options.map((option) =>
+      names && option.pattern !== undefined ? "such names with commas between them" : describeJson(option)
+    ).join(" or ");
+  }
   if (schema.enum) return `one of ${schema.enum.join(", ")}`;
   if (schema.const !== undefined) return String(schema.const);
   switch (schema.type) {
@@ -121,7 +127,9 @@ function describeJson(schema: JsonSchema): string {
       return schema.minLength ? "a non-empty text" : "a text";
     case "array":
       return `a ${schema.minItems ? "non-empty " : ""}list of ${
-        (schema.items?.anyOf ?? [schema.items ?? {}]).map((item) => item.type === "string" ? "texts" : `${item.type}s`)
+        (schema.items?.anyOf ?? [schema.items ?? {}]).map((item) =>
+          item.enum ? item.enum.join(", ") : item.type === "string" ? "texts" : `${item.type}s`
+        )
           .join(", ")
       }`;
     case "object":

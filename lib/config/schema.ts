@@ -2,16 +2,37 @@
  * The resolved configuration of a study: every key, its type and its range.
  *
  * The defaults stand in `configs/base.yaml`, not here, so that a reader finds every value in one file; what depends on
- * several keys at once stands in `checks.ts`. `contracts/config.schema.json` is generated from this schema.
+ * several keys at once stands in `checks.ts`. `contracts/config.schema.json` is generated from this schema. What can be
+ * chosen of heads, poolings, couplings, losses and tuning modes comes from their registries.
  */
 
 import { z } from "zod";
+import { RECOMPUTE_LEVELS } from "../graph/graph.ts";
+import { OPTIMIZERS } from "../graph/optimizer.ts";
+import { ACTIVATIONS } from "../graph/ops/activation.ts";
+import { COUPLINGS } from "../model/couplings/registry.ts";
+import { CRITERIA_HEADS } from "../model/criteria_heads/registry.ts";
+import { EVIDENCE_HEADS } from "../model/evidence_heads/registry.ts";
+import { LORA_TARGETS } from "../model/lora.ts";
+import { CRITERIA_LOSSES } from "../model/losses/registry.ts";
+import { POOLINGS } from "../model/poolings/registry.ts";
+import { TUNING_MODES } from "../model/tuning.ts";
+import { augmentationSchema } from "./augmentation.ts";
 
 const text = z.string().min(1);
 const seed = z.int().min(0);
 const positive = z.number().gt(0);
 const probability = z.number().min(0).lt(1);
+const hiddenDim = z.int().min(4).max(8192).multipleOf(4);
 const share = z.number().gt(0).lt(1);
+const ratio = z.number().gt(0).max(1);
+/** A path cannot begin as a list does, so that `data.files.posts=[a.csv, b.csv]` is one. */
+const tableFiles = z.union([z.string().min(1).regex(/^[^[]/), z.array(text).min(1)]).nullable();
+
+/** One of a registry's entries. */
+function choice<Registry extends Readonly<Record<string, unknown>>>(registry: Registry) {
+  return z.enum(Object.keys(registry) as [keyof Registry & string, ...(keyof Registry & string)[]]);
+}
 
 const floatDistribution = z.strictObject({
   type: z.literal("float"),
@@ -53,6 +74,23 @@ export const encoderSchema = z.strictObject({
   layer_norm_eps: positive.max(0.1),
 });
 
+const loraTarget = choice(LORA_TARGETS);
+const loraTargetNames = `(${loraTarget.options.join("|")})`;
+
+/** What is trained; see `lib/model/tuning.ts`. A list cannot be a choice of `search_space`, so targets may be one text. */
+const tuningSchema = z.strictObject({
+  mode: choice(TUNING_MODES).describe("What of the encoder is trained; the heads always are"),
+  freeze_layers: z.int().min(0).max(96)
+    .describe("Lowest layers, with the embeddings, in which nothing is trained; not read with mode full"),
+  lora_rank: z.int().min(1).max(1024),
+  lora_alpha: positive.max(4096).describe("The adapters' share is scaled by lora_alpha / lora_rank"),
+  lora_dropout: probability.describe("Of the adapters' input alone"),
+  lora_targets: z.union([
+    z.array(loraTarget).min(1),
+    z.string().regex(new RegExp(`^${loraTargetNames}(,${loraTargetNames})*$`)),
+  ]).describe("Projections with an adapter: a list, or their names with commas and no spaces between them"),
+});
+
 /** The whole configuration after composition, with no key left out. */
 export const configSchema = z.strictObject({
   seed: seed.describe("Seed of every random stream but the splits and the synthetic sample"),
@@ -71,20 +109,43 @@ export const configSchema = z.strictObject({
     id: text.describe("Hub id, local folder, or `random`: random initialisation, architecture from model.encoder"),
     revision: text.nullable(),
     encoder: encoderSchema.nullable().describe("Read with id `random` only, null otherwise"),
-    criteria_head_type: z.enum(["linear"]),
-    criteria_pooling: z.enum(["cls", "mean"]),
+    activation: choice(ACTIVATIONS).describe("Activation of the hidden layers of heads and coupling"),
+    criteria_head_type: choice(CRITERIA_HEADS),
+    criteria_hidden_dim: hiddenDim.describe("Columns of the criteria head's hidden layer, where it has one"),
+    criteria_pooling: choice(POOLINGS).describe("How the tokens of a text become one vector"),
     criteria_dropout: probability,
-    evidence_head_type: z.enum(["start_end_linear"]),
+    evidence_head_type: choice(EVIDENCE_HEADS),
+    evidence_hidden_dim: hiddenDim.describe("Columns of the evidence head's hidden layer, where it has one"),
     evidence_dropout: probability,
+    task_coupling: z.enum(["independent", "coupled"]).describe("Whether the two agents see each other"),
+    coupling_method: choice(COUPLINGS).describe("How the agents' representations are combined, where they are coupled"),
+    coupling_pooling: z.enum(["mean", "max", "attention"]).describe(
+      "How the evidence agent's tokens become one vector",
+    ),
+    pool_before_combination: z.boolean().describe("Pool the evidence agent's tokens before they are combined"),
     hidden_dropout: probability.nullable().describe("null keeps the model's own value"),
     attention_dropout: probability.nullable().describe("null keeps the model's own value"),
-    max_span_tokens: z.int().min(1).max(4096).describe("Longest evidence span that the decoder may emit, in tokens"),
+    max_span_tokens: z.int().min(1).max(4096).describe("Longest evidence span that is scored or given, in tokens"),
+    max_spans_per_doc: z.int().min(1).max(32).describe("Evidence spans of a text and criterion at most"),
+  }),
+  loss: z.strictObject({
+    loss_function: choice(CRITERIA_LOSSES).describe("Loss of the criteria agent"),
+    focal_gamma: z.number().min(0).max(10).describe("Focusing factor of focal, adaptive_focal and hybrid"),
+    hybrid_weight_alpha: z.number().min(0).max(1).describe("Share of cross-entropy in hybrid"),
+    label_smoothing: z.number().min(0).lt(1),
+    class_weights: z.enum(["none", "balanced"])
+      .describe(
+        "balanced weights positive labels by how rare they are in the training split; weighted_bce always does",
+      ),
+    max_class_weight: positive.max(1e6).describe("Largest weight of a positive label"),
   }),
   data: z.strictObject({
     id: text.describe("Hub id, local folder, or `synthetic`: a generated sample"),
     revision: text.nullable(),
     criteria: z.union([z.literal("auto"), z.array(text).min(1)])
       .describe("Label names in the order of the outputs; auto takes the labels present"),
+    files: z.strictObject({ posts: tableFiles, annotations: tableFiles })
+      .describe("Paths of the tables within the dataset; null finds them by their names"),
     input_format: z.enum(["multi_label", "binary_pairs"])
       .describe("multi_label: the post once, a label per criterion; binary_pairs: each criterion's text and the post"),
     criterion_texts: z.record(text, text).nullable()
@@ -94,10 +155,21 @@ export const configSchema = z.strictObject({
       .describe("Tokens that neighbouring windows of a long post share; null cuts long posts off"),
     window_aggregation: z.enum(["max", "mean"])
       .describe("How a post's probabilities come from those of its windows"),
-    splits: z.strictObject({ validation: share, test: share, seed }),
+    splits: z.strictObject({
+      declared: z.boolean().describe("Use the splits that the dataset declares, where it does"),
+      validation: share.describe("Share of the posts, where splits are made"),
+      test: share.describe("Share of the posts, where splits are made"),
+      seed,
+    }),
+    alignment: z.strictObject({
+      min_score: z.number().gt(0).max(1).describe("Least similarity of a passage that is taken for the sentence"),
+      min_aligned: z.number().min(0).max(1).describe("Training needs so much of the evidence sentences found"),
+    }),
     max_posts: z.int().min(1).nullable().describe("Take at most so many posts, a deterministic sample"),
     synthetic: z.strictObject({ posts: z.int().min(10).max(1_000_000), seed }),
   }),
+  tuning: tuningSchema,
+  augmentation: augmentationSchema,
   training: z.strictObject({
     epochs: z.int().min(1).max(10_000),
     max_steps: z.int().min(1).nullable().describe("Stop after so many optimizer steps"),
@@ -105,16 +177,32 @@ export const configSchema = z.strictObject({
     accumulation_steps: z.int().min(1).max(1024).describe("Batches of one optimizer step"),
     precision: z.enum(["f32", "f16"])
       .describe("Storage of activations kept for the backward pass: f16 halves most of them and scales the loss"),
-    recompute: z.enum(["none", "feed_forward", "layer"])
+    recompute: z.enum(RECOMPUTE_LEVELS)
       .describe("What the backward pass computes again instead of keeping it: less memory, same results, more time"),
-    learning_rate: positive.max(1),
-    weight_decay: z.number().min(0).max(1),
-    adam_beta1: probability,
-    adam_beta2: probability,
-    adam_epsilon: positive.max(0.1),
+    optimizer: choice(OPTIMIZERS)
+      .describe("lion wants a learning rate 3 to 10 times smaller than adamw, and weight decay larger by as much"),
+    learning_rate: positive.max(1).describe("Of the heads after warmup"),
+    differential_lr_ratio: ratio.describe("The encoder's learning rate over the heads'; 1 for one rate"),
+    layer_wise_lr_decay: ratio
+      .describe("Factor on the learning rate from each encoder layer to the one below it, embeddings last; 1 for none"),
+    weight_decay: z.number().min(0).max(1).describe(
+      "Spares biases and LayerNorm; decoupled in adamw and lion, else L2",
+    ),
+    momentum: probability.describe("Of sgd"),
+    adam_beta1: probability
+      .describe("Decay of the first moment in adamw and adam; of lion, the weight of its momentum in the step"),
+    adam_beta2: probability
+      .describe("Decay of the second moment in adamw and adam; of lion, the decay of its momentum, 0.99 in its paper"),
+    adam_epsilon: positive.max(0.1).describe("Of adamw and adam"),
     warmup_ratio: z.number().min(0).max(1).describe("Share of the optimizer steps with a rising learning rate"),
     schedule: z.enum(["linear", "cosine", "constant"]),
     max_grad_norm: positive.describe("Global norm to which gradients are clipped"),
+    ema_decay: share.nullable().describe(
+      "Decay of a moving average of the weights per optimizer step, which is evaluated and saved in their place; null for none",
+    ),
+    adversarial_epsilon: z.number().min(0).max(10).describe(
+      "Size of the word embeddings' perturbation in adversarial training (FGM), at twice the time of a step; 0 for none",
+    ),
     lambda_class: z.number().min(0).max(1000).describe("Weight of the criteria loss"),
     lambda_span: z.number().min(0).max(1000).describe("Weight of the evidence loss"),
     early_stopping: z.strictObject({

@@ -1,17 +1,27 @@
 /**
- * Finds an evidence sentence in its post: exactly, else after normalising both, as a UTF-16 character range.
+ * Finds an evidence sentence in its post: exactly, else after normalising both, else the most similar passage, as a
+ * UTF-16 character range.
  *
  * Annotations are copied through editors and CSV tools that change quotes, dashes, spaces, case and the composition of
  * accents. Both sides are mapped to a common form and an index map leads a match back to the original characters.
+ * Paraphrases and corrected spellings remain; they are compared in that form by edit distance.
  */
+import { type FuzzyMatch, fuzzyMatcher } from "./fuzzy_match.ts";
 
 /** How a sentence was found. */
-export type AlignmentStatus = "exact" | "normalised" | "not_found";
+export type AlignmentStatus = "exact" | "normalised" | "fuzzy" | "not_found";
 
 /** Where a sentence stands in its post: UTF-16 range [start, end), or not at all. */
 export type Alignment =
-  | { status: "exact" | "normalised"; start: number; end: number }
-  | { status: "not_found" };
+  /** `repeated`: it stands there again further on. */
+  | { status: "exact" | "normalised"; start: number; end: number; repeated: boolean }
+  /** `score`: see {@link FuzzyMatch}. */
+  | { status: "fuzzy"; start: number; end: number; score: number }
+  /** `score`: of the most similar passage; null where there is nothing to compare, or too much. */
+  | { status: "not_found"; score: number | null };
+
+/** The score that a passage has to reach, unless the configuration says otherwise. */
+export const MIN_SCORE = 0.8;
 
 /** A normalised text with, per UTF-16 unit of it, the range of the original it stands for. */
 export interface NormalisedText {
@@ -82,34 +92,53 @@ function normalisePiece(piece: string): string {
 /**
  * Prepares a post so that many sentences can be looked up in it; the first occurrence wins.
  *
+ * @param minScore Least score in (0, 1] of a passage that is taken for the sentence
+ *
  * @example
  * ```ts
  * import { sentenceAligner } from "./alignment.ts";
  * import assert from "node:assert/strict";
  * const align = sentenceAligner("Ok.  I can’t\nsleep.");
- * assert.deepEqual(align("I can't sleep."), { status: "normalised", start: 5, end: 19 });
+ * assert.deepEqual(align("I can't sleep."), { status: "normalised", start: 5, end: 19, repeated: false });
+ * assert.deepEqual(align("I cant sleep"), { status: "fuzzy", start: 5, end: 18, score: 11 / 12 });
  * ```
  */
-export function sentenceAligner(text: string): (sentence: string) => Alignment {
+export function sentenceAligner(text: string, minScore: number = MIN_SCORE): (sentence: string) => Alignment {
   let normalised: NormalisedText | undefined;
+  let match: ((sentence: string) => FuzzyMatch | null) | undefined;
   return (sentence) => {
     const wanted = sentence.trim();
-    if (wanted === "") return { status: "not_found" };
+    if (wanted === "") return { status: "not_found", score: null };
     const at = text.indexOf(wanted);
-    if (at >= 0) return { status: "exact", start: at, end: at + wanted.length };
+    if (at >= 0) {
+      const end = at + wanted.length;
+      return { status: "exact", start: at, end, repeated: text.includes(wanted, end) };
+    }
     normalised ??= normaliseText(text);
-    return findNormalised(normalised, normaliseText(wanted).text.trim());
+    const form = normaliseText(wanted).text.trim();
+    if (form === "") return { status: "not_found", score: null };
+    const { starts, ends } = normalised;
+    const range = findNormalised(normalised, form);
+    if (range) {
+      const [first, after] = range;
+      const repeated = findNormalised(normalised, form, after) !== null;
+      return { status: "normalised", start: starts[first]!, end: ends[after - 1]!, repeated };
+    }
+    match ??= fuzzyMatcher(normalised.text);
+    const passage = match(form);
+    if (!passage || passage.score < minScore) return { status: "not_found", score: passage?.score ?? null };
+    return { status: "fuzzy", start: starts[passage.start]!, end: ends[passage.end - 1]!, score: passage.score };
   };
 }
 
-/** The first occurrence that begins and ends at whole original characters: "cafe" is not found inside of "café". */
-function findNormalised({ text, starts, ends, first }: NormalisedText, wanted: string): Alignment {
-  if (wanted === "") return { status: "not_found" };
-  for (let at = text.indexOf(wanted); at >= 0; at = text.indexOf(wanted, at + 1)) {
+/**
+ * The first occurrence from a place on that begins and ends at whole original characters ("cafe" is not found inside of
+ * "café"): a range of the normalised text, or null.
+ */
+function findNormalised({ text, first }: NormalisedText, wanted: string, from = 0): [number, number] | null {
+  for (let at = text.indexOf(wanted, from); at >= 0; at = text.indexOf(wanted, at + 1)) {
     const after = at + wanted.length;
-    if (first[at] === 1 && (after === text.length || first[after] === 1)) {
-      return { status: "normalised", start: starts[at]!, end: ends[after - 1]! };
-    }
+    if (first[at] === 1 && (after === text.length || first[after] === 1)) return [at, after];
   }
-  return { status: "not_found" };
+  return null;
 }

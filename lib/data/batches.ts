@@ -32,10 +32,12 @@ export interface Batch {
   labels: Float32Array;
   /** [size], 0 for filler rows. */
   sampleWeight: Float32Array;
-  /** [size, K] first token of the evidence, 0 for none. */
-  spanStart: Uint32Array;
-  /** [size, K] last token of the evidence (inclusive), 0 for none. */
-  spanEnd: Uint32Array;
+  /** [size, length, K] 0 outside of evidence, 1 at the first token of a span, 2 at later ones. */
+  tags: Uint8Array;
+  /** [size] the first token of the post. */
+  begins: Uint32Array;
+  /** [size, length] the sentence of each token of the post, 0xffffffff for others. */
+  sentences: Uint32Array;
   /** [size, K], 0 where the evidence is unknown (not aligned, truncated) and in filler rows. */
   spanWeight: Float32Array;
   /** [size] indices into the encoded inputs, -1 for filler rows. */
@@ -50,6 +52,9 @@ export interface BatchOptions {
   /** Without it, inputs keep their order within a bucket and buckets ascend. */
   shuffle?: { seed: number; epoch: number };
 }
+
+/** Marks tokens that are in no sentence of the post. */
+export const NO_SENTENCE = 0xffffffff;
 
 const BUCKETS = [16, 32, 48, 64, 96, 128, 192, 256, 384, 512];
 
@@ -108,24 +113,30 @@ export function materialise(planned: PlannedBatch, inputs: readonly EncodedInput
     types: new Uint32Array(size * length),
     labels: new Float32Array(size * criteria),
     sampleWeight: new Float32Array(size),
-    spanStart: new Uint32Array(size * criteria),
-    spanEnd: new Uint32Array(size * criteria),
+    tags: new Uint8Array(size * length * criteria),
+    begins: new Uint32Array(size).fill(1),
+    sentences: new Uint32Array(size * length).fill(NO_SENTENCE),
     spanWeight: new Float32Array(size * criteria),
     inputs: [...indices],
   };
   indices.forEach((index, row) => {
     if (index < 0) return;
-    const { ids, criterion, firstToken, labels, spans } = inputs[index]!;
+    const { ids, criterion, firstToken, sentences, labels, spans } = inputs[index]!;
     const first = row * length, end = first + ids.length;
     batch.ids.set(ids, first);
     batch.mask.fill(1, first, end);
     if (criterion !== null) batch.types.fill(1, first + firstToken, end);
     batch.labels.set(labels, row * criteria);
     batch.sampleWeight[row] = 1;
-    spans.forEach(({ start, end, kept }, k) => {
-      batch.spanStart[row * criteria + k] = start;
-      batch.spanEnd[row * criteria + k] = end;
+    batch.begins[row] = firstToken;
+    batch.sentences.set(sentences, first + firstToken);
+    spans.forEach(({ ranges, kept }, k) => {
       batch.spanWeight[row * criteria + k] = kept ? 1 : 0;
+      for (const { start, end } of ranges) {
+        for (let token = start; token < end; token++) {
+          batch.tags[(first + token) * criteria + k] = token === start ? 1 : 2;
+        }
+      }
     });
   });
   return batch;

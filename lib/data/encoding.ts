@@ -11,19 +11,19 @@ import { type EncodingOptions, type InputFrame, inputFrames, type OffsetTokenize
 import { type TokenRange, windowRanges } from "./windows.ts";
 
 /**
- * Where the evidence of one criterion lies among the tokens of `ids`, [CLS] being token 0; `end` is inclusive.
+ * Where the evidence of one criterion lies among the tokens of `ids`, [CLS] being token 0.
  *
- * - `evidence`: some lies whole in the row; of several, that which stands first in the row
+ * - `evidence`: some lies whole in the row
  * - `none`: the post has no such label; the target is the null span at [CLS]
  * - `elsewhere`: all of it lies in other windows of the post; the target is the null span here
  * - `truncated`: the row has a part of it only, or it lies in what was cut off
  * - `unaligned`: the label is positive but its sentence was not found in the post
  *
- * The last two are not `kept`: start = end = 0 stands for nothing there and the loss gives them weight 0.
+ * The last two are not `kept`: no ranges stand for nothing there and the loss gives them weight 0.
  */
-export interface TokenSpan {
-  start: number;
-  end: number;
+export interface TokenSpans {
+  /** All evidence that lies whole in the row, in order; no two ranges share a token. */
+  ranges: TokenRange[];
   kept: boolean;
   reason: "evidence" | "none" | "elsewhere" | "truncated" | "unaligned";
 }
@@ -42,10 +42,12 @@ export interface EncodedInput {
   firstToken: number;
   /** [2P] UTF-16 range in the post of each of its P tokens in the row, which are `ids` from `firstToken` on. */
   offsets: Uint32Array;
+  /** [P] which sentence of the row each of these tokens is in, ascending from 0. */
+  sentences: Uint32Array;
   /** [K'] */
   labels: Uint8Array;
   /** [K'] */
-  spans: TokenSpan[];
+  spans: TokenSpans[];
 }
 
 /** What became of posts and evidence. */
@@ -53,7 +55,7 @@ export interface EncodingCounts {
   posts: number;
   inputs: number;
   /** (post, criterion) by what became of the evidence; `truncated`: no row has it whole, so it is lost. */
-  spans: Record<Exclude<TokenSpan["reason"], "elsewhere">, number>;
+  spans: Record<Exclude<TokenSpans["reason"], "elsewhere">, number>;
   /** Posts that were cut off. */
   truncatedPosts: number;
   /** Tokens that were cut off; in `binary_pairs`, those that the criterion with the longest text leaves no room for. */
@@ -71,15 +73,42 @@ interface TokenisedPost {
   example: Example;
   ids: Uint32Array;
   offsets: Uint32Array;
+  /** Which sentence of the post each token is in. */
+  sentences: Uint32Array;
   evidence: TokenRange[][];
 }
 
 function tokenise(example: Example, tokenizer: OffsetTokenizer): TokenisedPost {
   const { ids, offsets } = tokenizer.encode(example.text);
   const evidence = example.allEvidence.map((spans) =>
-    spans.map(({ start, end }) => coveringTokens(offsets, start, end)).filter((range) => range.end > range.start)
+    merged(
+      spans.map(({ start, end }) => coveringTokens(offsets, start, end)).filter((range) => range.end > range.start),
+    )
   );
-  return { example, ids, offsets, evidence };
+  return { example, ids, offsets, sentences: sentencesOf(example.text, offsets), evidence };
+}
+
+/** Ranges that share tokens become one: a token begins one span at most. */
+function merged(ranges: readonly TokenRange[]): TokenRange[] {
+  const apart: TokenRange[] = [];
+  for (const range of ranges.toSorted((a, b) => a.start - b.start || a.end - b.end)) {
+    const last = apart.at(-1);
+    if (last && range.start < last.end) last.end = Math.max(last.end, range.end);
+    else apart.push({ ...range });
+  }
+  return apart;
+}
+
+const SENTENCES = new Intl.Segmenter("en", { granularity: "sentence" });
+
+/** The sentence of each token by Unicode's rules (UAX 29); a token belongs to the one in which it starts. */
+function sentencesOf(text: string, offsets: Uint32Array): Uint32Array {
+  const starts = Array.from(SENTENCES.segment(text), ({ index }) => index);
+  let sentence = 0;
+  return Uint32Array.from({ length: offsets.length / 2 }, (_, token) => {
+    while (sentence + 1 < starts.length && starts[sentence + 1]! <= offsets[2 * token]!) sentence++;
+    return sentence;
+  });
 }
 
 /** The tokens that share a character with [start, end); none where the tokenizer dropped those characters. */
@@ -97,7 +126,7 @@ const overlaps = (a: TokenRange, b: TokenRange) => a.start < b.end && b.start < 
 
 /** The rows of a post in one frame. */
 function encodeInFrame(
-  { example, ids, offsets, evidence }: TokenisedPost,
+  { example, ids, offsets, sentences, evidence }: TokenisedPost,
   { criterion, before, room }: InputFrame,
   { sepId }: OffsetTokenizer,
   { docStride, aggregation }: EncodingOptions,
@@ -115,18 +144,21 @@ function encodeInFrame(
       const known = docStride !== null && aggregation === "max" && evidence[k]!.length > 0;
       return known && !evidence[k]!.some((found) => overlaps(found, range)) ? 0 : positive;
     };
-    const span = (k: number): TokenSpan => {
-      const target = (reason: TokenSpan["reason"], start = 0, end = 0) => {
-        return { start, end, kept: reason !== "truncated" && reason !== "unaligned", reason };
+    const span = (k: number): TokenSpans => {
+      const target = (reason: TokenSpans["reason"], ranges: TokenRange[] = []) => {
+        return { ranges, kept: reason !== "truncated" && reason !== "unaligned", reason };
       };
       if (example.labels[k] === 0) return target("none");
       if (evidence[k]!.length === 0) return target("unaligned");
-      const whole = evidence[k]!.find(({ start, end }) => range.start <= start && end <= range.end);
+      const whole = evidence[k]!.filter(({ start, end }) => range.start <= start && end <= range.end);
       const toRow = before.length - range.start;
-      if (whole) return target("evidence", whole.start + toRow, whole.end - 1 + toRow);
+      if (whole.length > 0) {
+        return target("evidence", whole.map(({ start, end }) => ({ start: start + toRow, end: end + toRow })));
+      }
       const inPart = evidence[k]!.some((found) => overlaps(found, range));
       return target(inPart || docStride === null ? "truncated" : "elsewhere");
     };
+    const firstSentence = sentences[range.start] ?? 0;
     return {
       example,
       criterion,
@@ -135,6 +167,7 @@ function encodeInFrame(
       ids: row,
       firstToken: before.length,
       offsets: offsets.subarray(2 * range.start, 2 * range.end),
+      sentences: sentences.slice(range.start, range.end).map((sentence) => sentence - firstSentence),
       labels: Uint8Array.from(asked, label),
       spans: asked.map(span),
     };

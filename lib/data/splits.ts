@@ -1,5 +1,7 @@
 /**
- * Train, validation and test splits: grouped, stratified over several labels, seeded, recorded by a hash.
+ * Train, validation and test splits: those that a dataset declares, else grouped by text, stratified over several
+ * labels and seeded. Either way recorded by a hash, which depends on ids, texts, labels and the seed alone and so is the
+ * same on every machine.
  *
  * Iterative stratification of Sechidis, Tsoumakas and Vlahavas, "On the stratification of multi-label data"
  * (ECML PKDD 2011): the rarest label is dealt out first, each example to the split that still lacks most of it.
@@ -9,6 +11,18 @@ import { inputError } from "../support/errors.ts";
 import { type RandomStream, randomStream } from "../support/rng.ts";
 import { normaliseText } from "./alignment.ts";
 import type { Example } from "./dataset.ts";
+
+/** The names of the splits. */
+export const SPLITS = ["train", "validation", "test"] as const;
+/** One of the splits. */
+export type Split = typeof SPLITS[number];
+
+/** The split that a word means, as datasets name them; undefined for any other word. */
+export function splitNamed(word: string): Split | undefined {
+  const name = word.trim().toLowerCase();
+  if (name === "train" || name === "test") return name;
+  return ["validation", "valid", "val", "dev"].includes(name) ? "validation" : undefined;
+}
 
 /** How much goes where. */
 export interface SplitOptions {
@@ -20,10 +34,7 @@ export interface SplitOptions {
 }
 
 /** Three disjoint parts of the examples, each sorted by post id. */
-export interface Splits {
-  train: Example[];
-  validation: Example[];
-  test: Example[];
+export interface Splits extends Record<Split, Example[]> {
   /** SHA-256 (hex) over the post ids of the three parts. */
   hash: string;
 }
@@ -53,16 +64,62 @@ export function splitExamples(examples: readonly Example[], { validation, test, 
   const parts = stratify(random.shuffle(groupExamples(examples)), shares, random)
     .map((groups) => groups.flatMap((group) => group.examples).sort(byPostId));
   const [train, validationPart, testPart] = parts as [Example[], Example[], Example[]];
-  const sizes = `train ${train.length}, validation ${validationPart.length}, test ${testPart.length}`;
+  const splits = { train, validation: validationPart, test: testPart };
   if (parts.some((part) => part.length === 0)) {
     throw inputError(
-      `Splitting ${examples.length} posts leaves an empty split: ${sizes}`,
+      `Splitting ${examples.length} posts leaves an empty split: ${sizes(splits)}`,
       "Use a larger dataset, or larger shares for the empty splits",
     );
   }
-  const ids = parts.map((part) => part.map((example) => example.postId));
-  const hash = createHash("sha256").update(JSON.stringify(ids)).digest("hex");
-  return { train, validation: validationPart, test: testPart, hash };
+  return { ...splits, hash: hashSplits(splits) };
+}
+
+/**
+ * The splits that the tables declare, taken as they are.
+ *
+ * @param declared The declared split by post id
+ * @throws inputError where a post has none, or a split has no post
+ */
+export function declaredSplits(examples: readonly Example[], declared: ReadonlyMap<string, Split>): Splits {
+  const without = examples.filter(({ postId }) => !declared.has(postId));
+  const sorted = examples.toSorted(byPostId);
+  const part = (split: Split) => sorted.filter(({ postId }) => declared.get(postId) === split);
+  const splits = { train: part("train"), validation: part("validation"), test: part("test") };
+  const remedy = "Declare train, validation and test for every post, or make splits of our own with " +
+    "data.splits.declared=false";
+  if (without.length > 0) {
+    throw inputError(
+      `The posts table declares splits for some posts only: ${sizes(splits)}, none for ${without.length} posts ` +
+        `such as ${JSON.stringify(without[0]!.postId)}`,
+      remedy,
+    );
+  }
+  if (SPLITS.some((split) => splits[split].length === 0)) {
+    throw inputError(`The posts table declares not all of the three splits: ${sizes(splits)}`, remedy);
+  }
+  return { ...splits, hash: hashSplits(splits) };
+}
+
+/** Groups of posts that have the same text (but for case, quotes and spaces) and stand in different splits. */
+export function sharedTexts(splits: Record<Split, readonly Example[]>): Example[][] {
+  const splitOf = new Map(SPLITS.flatMap((split) => splits[split].map(({ postId }) => [postId, split])));
+  return sameTexts(SPLITS.flatMap((split) => splits[split]))
+    .filter((group) => new Set(group.map(({ postId }) => splitOf.get(postId))).size > 1);
+}
+
+/** Groups of two posts or more that have the same text but for case, quotes and spaces. */
+export function sameTexts(examples: readonly Example[]): Example[][] {
+  const groups = Map.groupBy(examples, ({ text }) => normaliseText(text).text.trim());
+  return [...groups.values()].filter((group) => group.length > 1);
+}
+
+function sizes(splits: Record<Split, readonly Example[]>): string {
+  return SPLITS.map((split) => `${split} ${splits[split].length}`).join(", ");
+}
+
+function hashSplits(splits: Record<Split, readonly Example[]>): string {
+  const ids = SPLITS.map((split) => splits[split].map((example) => example.postId));
+  return createHash("sha256").update(JSON.stringify(ids)).digest("hex");
 }
 
 function byPostId(a: Example, b: Example): number {

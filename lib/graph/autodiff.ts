@@ -13,12 +13,13 @@ import type { Tensor } from "./tensor.ts";
  *
  * @param seeds gradients known from fused losses: of each logits tensor, its derivative
  * @param parameterGradient the place of a parameter's gradient
+ * @returns the gradients of the activations that no op made: what else was asked for by `requiresGradient`
  */
 export function differentiate(
   g: Graph,
   seeds: ReadonlyMap<Tensor, Tensor>,
   parameterGradient: (parameter: Tensor) => Tensor,
-): void {
+): ReadonlyMap<Tensor, Tensor> {
   const gradients = new Map<Tensor, Tensor>(seeds);
   const differentiateOp = (entry: OpEntry, dy: Tensor) => {
     const makers = entry.backward(dy);
@@ -58,4 +59,5 @@ export function differentiate(
     }
   };
   walk([...g.tape]);
+  return gradients;
 }

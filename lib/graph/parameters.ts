@@ -6,8 +6,11 @@ import { align, type ArenaLayout, type ArenaSlot, layoutSequential } from "../gp
 import type { Graph, Target } from "./graph.ts";
 import { elementCount, type Tensor } from "./tensor.ts";
 
-/** How a parameter starts when no pretrained value is given. */
-export type Initialisation = "normal" | "zeros" | "ones";
+/**
+ * How a parameter starts when no pretrained value is given. `kaiming_uniform` is uniform within ±1/√K of a weight [N, K],
+ * as `torch.nn.init.kaiming_uniform_` with a = √5.
+ */
+export type Initialisation = "normal" | "zeros" | "ones" | "kaiming_uniform";
 
 /** One parameter of a model. */
 export interface ParameterSpec {
@@ -50,7 +53,20 @@ export interface ParameterSet {
   gradient(g: Graph, parameter: Tensor): Tensor;
 }
 
-const isTrained = (spec: ParameterSpec): boolean => spec.trained ?? true;
+/** Whether a parameter is trained, so has a gradient and optimizer state. */
+export const isTrained = (spec: ParameterSpec): boolean => spec.trained ?? true;
+
+/** The same parameters, read from their moving averages where they are trained: what evaluation runs on. */
+export function averagedParameters(parameters: ParameterSet): ParameterSet {
+  return {
+    ...parameters,
+    tensor(g, name) {
+      const tensor = parameters.tensor(g, name);
+      return tensor.requiresGradient ? g.fixed(name, tensor.shape, "average", parameters.slot(name)) : tensor;
+    },
+  };
+}
+
 const scaleOf = (spec: ParameterSpec): number => spec.learningRateScale ?? 1;
 
 /**

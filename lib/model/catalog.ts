@@ -49,7 +49,7 @@ export const CATALOG: readonly CatalogModel[] = [
     id: "medicalai/ClinicalBERT",
     family: "distilbert",
     weights: "pytorch",
-    revision: "main",
+    revision: "f7c7f65227cb311f33a79c24858d875876d478ac",
     gated: false,
     license: null,
   },

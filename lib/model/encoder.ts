@@ -6,15 +6,17 @@
  */
 import type { Graph } from "../graph/graph.ts";
 import { attention } from "../graph/ops/attention.ts";
-import { embedding, type Segments } from "../graph/ops/embedding.ts";
-import { dropout } from "../graph/ops/elementwise.ts";
+import { embedding, type Segments, type WordPerturbation } from "../graph/ops/embedding.ts";
+import { activate, dropout } from "../graph/ops/elementwise.ts";
 import { layerNorm } from "../graph/ops/layer_norm.ts";
 import { feedForward, linear } from "../graph/ops/linear.ts";
 import type { ParameterSpec } from "../graph/parameters.ts";
+import { linearParameters, normParameters } from "./layers.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { inputError } from "../support/errors.ts";
 import { ACTIVATIONS, type EncoderConfig } from "../weights/encoder_config.ts";
 import { familyName } from "../weights/encoder_names.ts";
+import { adapters, type LoraOptions } from "./lora.ts";
 
 export type { EncoderConfig } from "../weights/encoder_config.ts";
 
@@ -29,6 +31,8 @@ export interface EncoderInputs {
   readonly limits: Tensor;
   readonly wordSegments: Segments;
   readonly positionSegments: Segments;
+  /** Moves the word embeddings; see `adversarial.ts`. */
+  readonly perturbation?: WordPerturbation;
 }
 
 /**
@@ -47,31 +51,12 @@ export function checkEncoder(config: EncoderConfig, model: string): void {
   }
 }
 
-const weight = (name: string, shape: readonly number[], parts?: readonly string[]): ParameterSpec => ({
+const table = (name: string, shape: readonly number[]): ParameterSpec => ({
   name: `${name}.weight`,
   shape,
   initialisation: "normal",
   decay: true,
-  ...(parts ? { parts: parts.map((part) => `${part}.weight`) } : {}),
 });
-
-const bias = (name: string, size: number, parts?: readonly string[]): ParameterSpec => ({
-  name: `${name}.bias`,
-  shape: [size],
-  initialisation: "zeros",
-  decay: false,
-  ...(parts ? { parts: parts.map((part) => `${part}.bias`) } : {}),
-});
-
-const norm = (name: string, size: number): ParameterSpec[] => [
-  { name: `${name}.weight`, shape: [size], initialisation: "ones", decay: false },
-  { name: `${name}.bias`, shape: [size], initialisation: "zeros", decay: false },
-];
-
-/** A linear layer's weight [N, K] and bias [N]. */
-export function linearParameters(name: string, outputs: number, inputs: number, parts?: string[]): ParameterSpec[] {
-  return [weight(name, [outputs, inputs], parts), bias(name, outputs, parts)];
-}
 
 /** A parameter under the name that the family's checkpoints have for it. */
 function inFamily({ model_type }: EncoderConfig, spec: ParameterSpec): ParameterSpec {
@@ -88,19 +73,19 @@ export function encoderParameters(config: EncoderConfig): ParameterSpec[] {
     return [
       ...linearParameters(`${self}.qkv`, 3 * hidden, hidden, [`${self}.query`, `${self}.key`, `${self}.value`]),
       ...linearParameters(`${layer}.attention.output.dense`, hidden, hidden),
-      ...norm(`${layer}.attention.output.LayerNorm`, hidden),
+      ...normParameters(`${layer}.attention.output.LayerNorm`, hidden),
       ...linearParameters(`${layer}.intermediate.dense`, config.intermediate_size, hidden),
       ...linearParameters(`${layer}.output.dense`, hidden, config.intermediate_size),
-      ...norm(`${layer}.output.LayerNorm`, hidden),
+      ...normParameters(`${layer}.output.LayerNorm`, hidden),
     ];
   });
   return [
-    weight("embeddings.word_embeddings", [config.vocab_size, hidden]),
-    weight("embeddings.position_embeddings", [config.max_position_embeddings, hidden]),
+    table("embeddings.word_embeddings", [config.vocab_size, hidden]),
+    table("embeddings.position_embeddings", [config.max_position_embeddings, hidden]),
     ...(config.type_vocab_size > 0
-      ? [weight("embeddings.token_type_embeddings", [config.type_vocab_size, hidden])]
+      ? [table("embeddings.token_type_embeddings", [config.type_vocab_size, hidden])]
       : []),
-    ...norm("embeddings.LayerNorm", hidden),
+    ...normParameters("embeddings.LayerNorm", hidden),
     ...layers.flat(),
   ].map((spec) => inFamily(config, spec));
 }
@@ -108,10 +93,10 @@ export function encoderParameters(config: EncoderConfig): ParameterSpec[] {
 /**
  * Appends an encoder to a graph. By the graph's recompute level the backward pass finds in memory of each layer: `none`,
  * everything it needs; `feed_forward`, all but the block's inner activations, half of the whole, for one more GEMM;
- * `layer`, the layer's input alone, for one more forward pass; of
- * the last, whose turn comes first, everything.
+ * `layer`, the layer's input alone, for one more forward pass; of the last, whose turn comes first, everything.
  *
  * @param parameter the tensor of a named parameter
+ * @param lora the adapters beside its projections, if any
  * @returns the hidden states [B, T, C] after the embeddings and after each layer
  */
 export function encoder(
@@ -119,11 +104,13 @@ export function encoder(
   config: EncoderConfig,
   parameter: (name: string) => Tensor,
   inputs: EncoderInputs,
+  lora?: LoraOptions,
 ): Tensor[] {
   const { hidden_dropout_prob, attention_probs_dropout_prob, layer_norm_eps: epsilon } = config;
   const { mask, limits } = inputs;
   const activation = ACTIVATIONS[config.hidden_act];
   const affine = (name: string) => ({ weight: parameter(`${name}.weight`), bias: parameter(`${name}.bias`) });
+  const { has, adapt } = adapters(g, parameter, lora);
   const gain = (name: string) => ({ gamma: parameter(`${name}.weight`), beta: parameter(`${name}.bias`) });
 
   const embedded = embedding(g, {
@@ -136,7 +123,10 @@ export function encoder(
 
   const layer = (i: number, x: Tensor): Tensor => { //                                           x [B, T, C]
     const layer = `encoder.layer.${i}`;
-    const qkv = linear(g, { x, ...affine(`${layer}.attention.self.qkv`) }, { compact: true }); // [B, T, 3C]
+    // Adapters are added in 32 bits.
+    const adapted = has(i, ["query", "key", "value"]);
+    const projected = linear(g, { x, ...affine(`${layer}.attention.self.qkv`) }, { compact: !adapted });
+    const qkv = adapt(i, ["query", "key", "value"], x, projected); //                            [B, T, 3C]
     const context = attention(g, qkv, {
       heads: config.num_attention_heads,
       mask,
@@ -144,14 +134,26 @@ export function encoder(
       dropout: attention_probs_dropout_prob,
     }); //                                                                                       [B, T, C]
     const attended = layerNorm(g, {
-      x: linear(g, { x: context, ...affine(`${layer}.attention.output.dense`) }),
+      x: adapt(
+        i,
+        ["attention_output"],
+        context,
+        linear(g, { x: context, ...affine(`${layer}.attention.output.dense`) }),
+      ),
       residual: x,
       ...gain(`${layer}.attention.output.LayerNorm`),
     }, { epsilon, dropout: hidden_dropout_prob });
     const inner = affine(`${layer}.intermediate.dense`);
     const outer = affine(`${layer}.output.dense`);
+    const unfused = () => {
+      const u = adapt(i, ["intermediate"], attended, linear(g, { x: attended, ...inner })); //   [B, T, F]
+      const h = activate(g, u, activation);
+      return adapt(i, ["output"], h, linear(g, { x: h, ...outer }));
+    };
     return layerNorm(g, {
-      x: feedForward(g, { x: attended, ...inner, outputWeight: outer.weight, outputBias: outer.bias }, activation),
+      x: has(i, ["intermediate", "output"])
+        ? g.recompute === "feed_forward" ? g.recomputed(`${layer}.feed_forward`, unfused) : unfused()
+        : feedForward(g, { x: attended, ...inner, outputWeight: outer.weight, outputBias: outer.bias }, activation),
       residual: attended,
       ...gain(`${layer}.output.LayerNorm`),
     }, { epsilon, dropout: hidden_dropout_prob });

@@ -27,9 +27,13 @@ export interface BatchTensors {
   readonly positionSegments: Segments;
   /** [B, K] */
   readonly labels: Tensor;
-  readonly spanStart: Tensor;
-  readonly spanEnd: Tensor;
   readonly spanWeight: Tensor;
+  /** [B, T, K] */
+  readonly tags: Tensor;
+  /** [B] */
+  readonly begins: Tensor;
+  /** [B, T] */
+  readonly sentences: Tensor;
   /** [B] */
   readonly sampleWeight: Tensor;
 }
@@ -45,9 +49,10 @@ const NAMES = [
   "positionOrder",
   "positionRuns",
   "labels",
-  "spanStart",
-  "spanEnd",
   "spanWeight",
+  "tags",
+  "begins",
+  "sentences",
   "sampleWeight",
 ] as const;
 
@@ -66,9 +71,10 @@ function shapes({ size, length, criteria }: BatchShape): Record<InputName, numbe
     positionOrder: [count],
     positionRuns: [count + 1, 2],
     labels: pairs,
-    spanStart: pairs,
-    spanEnd: pairs,
     spanWeight: pairs,
+    tags: [size, length, criteria],
+    begins: [size],
+    sentences: tokens,
     sampleWeight: [size],
   };
 }
@@ -99,9 +105,10 @@ export function batchTensors(g: Graph, shape: BatchShape): BatchTensors {
     wordSegments: { order: tensor("wordOrder"), runs: tensor("wordRuns") },
     positionSegments: { order: tensor("positionOrder"), runs: tensor("positionRuns") },
     labels: tensor("labels"),
-    spanStart: tensor("spanStart"),
-    spanEnd: tensor("spanEnd"),
     spanWeight: tensor("spanWeight"),
+    tags: tensor("tags"),
+    begins: tensor("begins"),
+    sentences: tensor("sentences"),
     sampleWeight: tensor("sampleWeight"),
   };
 }
@@ -202,8 +209,9 @@ export function packBatch(batch: Batch, config: PackingConfig): Uint8Array<Array
   const placed = config.model_type === "roberta" ? notPadding : real;
   writeSegments(placed, (token) => positions[token]!, words("positionOrder"), words("positionRuns"));
   floats("labels").set(batch.labels);
-  words("spanStart").set(batch.spanStart);
-  words("spanEnd").set(batch.spanEnd);
+  words("tags").set(batch.tags);
+  words("begins").set(batch.begins);
+  words("sentences").set(batch.sentences);
   floats("spanWeight").set(batch.spanWeight);
   floats("sampleWeight").set(batch.sampleWeight);
   return bytes;

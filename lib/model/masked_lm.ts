@@ -10,7 +10,8 @@ import { pool } from "../graph/ops/pool.ts";
 import type { ParameterSet, ParameterSpec } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { ACTIVATIONS, type EncoderConfig } from "../weights/encoder_config.ts";
-import { encoder, type EncoderInputs, encoderParameters, linearParameters } from "./encoder.ts";
+import { encoder, type EncoderInputs, encoderParameters } from "./encoder.ts";
+import { linearParameters } from "./layers.ts";
 
 /** The table of word embeddings. [V, C] */
 const WORDS = "embeddings.word_embeddings.weight";

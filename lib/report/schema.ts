@@ -3,11 +3,11 @@
  * (test split). `contracts/*.schema.json` is generated from these schemas. Neither holds any text of a post.
  */
 import { z } from "zod";
+import { AUGMENTATION_METHODS } from "../data/augmentation/registry.ts";
+import { dataFileSchema, sha256, time } from "./fields.ts";
 
 const uuid = z.uuid();
-const sha256 = z.string().regex(/^[0-9a-f]{64}$/).describe("SHA-256 in hexadecimal");
 const seconds = z.number().min(0);
-const time = z.iso.datetime().describe("ISO 8601, UTC");
 const direction = z.enum(["maximize", "minimize"]);
 const json = z.json().meta({ id: "json" });
 
@@ -27,9 +27,25 @@ const checkpoint = z.strictObject({
 
 const data = z.strictObject({
   id: z.string().describe("hub id or local folder"),
-  sha256: sha256.describe("of the dataset's tables"),
+  revision: z.string().nullable().describe(
+    "commit of the hub repository or of the local clone; null where there is none",
+  ),
+  files: z.array(dataFileSchema),
+  sha256: sha256.describe("of what was read: criteria, ids, texts, labels and evidence"),
+  splits: z.enum(["declared", "made"]).describe("by the dataset, or here"),
   split_sha256: sha256.describe("of the assignment of posts to splits"),
   posts: z.record(z.string(), z.int().min(0)).describe("number of posts by split"),
+});
+
+const methodOutcome = z.strictObject({ made: z.int().min(0), unchanged: z.int().min(0) });
+
+const augmentation = z.strictObject({
+  candidates: z.int().min(0).describe("training posts with evidence"),
+  made: z.int().min(0).describe("augmented copies that were trained on beside the originals"),
+  unchanged: z.int().min(0).describe("posts that were drawn but in which the method found nothing to change"),
+  by_method: z.partialRecord(z.enum(AUGMENTATION_METHODS), methodOutcome),
+  suggestions: z.enum(["masked_lm", "embedding"]).nullable().describe("whose words the method insert took"),
+  sha256: sha256.describe("of the copies' texts, labels and evidence"),
 });
 
 const adapter = z.object({ name: z.string() }).catchall(z.string())
@@ -71,6 +87,7 @@ export const evaluationReportSchema = z.strictObject({
   adapter,
   seeds: z.record(z.string(), z.int()),
   data,
+  augmentation: augmentation.optional().describe("what was added to the training split, where something was"),
   timings: z.record(z.string(), seconds).describe("seconds by phase"),
 }).meta({
   title: "Winnow evaluation report",

@@ -1,13 +1,15 @@
 /** Opens everything that a study stands on, checking each part before the next is begun. */
+import { possibleMethods } from "../config/augmentation.ts";
 import type { Config } from "../config/schema.ts";
 import type { EncodingCounts } from "../data/encoding.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { checkSpace } from "../hpo/space.ts";
 import { ensureWritable } from "../storage/disk.ts";
 import { formatBytes } from "../storage/free_space.ts";
+import { checkBackTranslation } from "./back_translation.ts";
 import { openDataset, SPLITS, trainingTexts } from "./data_source.ts";
 import { shortestLength } from "./inputs.ts";
-import { checkLength, modelKey, openModel } from "./model_source.ts";
+import { checkModel, modelKey, openModel } from "./model_source.ts";
 import { describePreflight, type Preflight, preflight } from "./preflight.ts";
 import { encodedSplits, engineOptions, type StudyContext } from "./trial.ts";
 
@@ -21,11 +23,12 @@ export async function openContext(config: Config, studyId: string, signal: Abort
   await ensureWritable(config.paths.experiments);
   checkSpace(config.search_space);
   const data = await openDataset(config);
+  await checkBackTranslation(config, data);
   signal.throwIfAborted();
   const model = await openModel(config, trainingTexts(config, data));
-  checkLength(config, model);
+  checkModel(config, model);
   const gpu: Gpu = await openGpu(config.gpu.preset);
-  const cache = { models: new Map([[modelKey(config), model]]), encoded: new Map() };
+  const cache = { models: new Map([[modelKey(config), model]]), encoded: new Map(), augmented: new Map() };
   return { config, studyId, gpu, data, model, signal, cache };
 }
 
@@ -45,12 +48,32 @@ export function describeContext(context: StudyContext, found: Preflight): string
   return [
     `adapter      ${gpu.name}${gpu.isSoftware ? " (software)" : ""}, ${gpu.preset} kernels`,
     `data         ${data.id}: ${posts} posts; ${data.dataset.criteria.length} criteria; evidence ` +
-    `${alignment.exact} exact, ${alignment.normalised} normalised${lost}`,
+    `${alignment.exact} exact, ${alignment.normalised} normalised, ${alignment.fuzzy} fuzzy${lost}`,
     `inputs       ${describeInputs(context)}`,
+    ...describeAugmentation(context),
     `model        ${model.id} (${weights}): ${model.encoder.num_hidden_layers} layers, hidden ` +
-    `${model.encoder.hidden_size}, ${formatBytes(found.weightsBytes)} of weights`,
+    `${model.encoder.hidden_size}, ${formatBytes(found.modelBytes)} of weights${describeTuning(context, found)}`,
     describePreflight(found),
   ].join("\n");
+}
+
+/** What is trained, where that is not everything. */
+function describeTuning({ config }: StudyContext, { weightsBytes }: Preflight): string {
+  const { mode } = config.tuning;
+  return mode === "full" ? "" : `, ${formatBytes(weightsBytes)} of them trained (${mode})`;
+}
+
+/** Which methods may change the evidence of how many training posts; nothing where there are none. */
+function describeAugmentation({ config, data }: StudyContext): string[] {
+  const methods = possibleMethods(config);
+  if (methods.length === 0) return [];
+  const posts = data.splits.train.filter(({ allEvidence }) => allEvidence.some((spans) => spans.length > 0)).length;
+  const { prob } = config.augmentation;
+  return [
+    `augmentation ${
+      methods.join(", ")
+    }: a copy of ${posts} training posts with evidence, each with probability ${prob}`,
+  ];
 }
 
 /** The input rows of each split, and what long posts lose or are cut into. */

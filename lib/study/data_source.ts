@@ -1,20 +1,18 @@
-/** From configuration to encoded splits: the dataset is loaded, split, tokenised and brought into input rows. */
+/** From configuration to encoded splits: the dataset is loaded, checked, split, tokenised and brought into input rows. */
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { criterionTexts } from "../data/criterion_texts.ts";
 import { type Dataset, type Example, loadDataset } from "../data/dataset.ts";
 import { type EncodedInput, encodeExamples, type EncodingCounts } from "../data/encoding.ts";
 import type { EncodingOptions } from "../data/input_frame.ts";
-import { splitExamples } from "../data/splits.ts";
+import { declaredSplits, type Split, splitExamples, SPLITS } from "../data/splits.ts";
 import { writeSyntheticDataset } from "../data/synthetic.ts";
+import { inputError } from "../support/errors.ts";
 import { randomStream } from "../support/rng.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { downloadFromHub } from "../weights/hub.ts";
 
-/** The names of the splits. */
-export const SPLITS = ["train", "validation", "test"] as const;
-/** One of the splits. */
-export type Split = typeof SPLITS[number];
+export { type Split, SPLITS };
 
 /** A dataset with its splits. */
 export interface SplitDataset {
@@ -22,6 +20,8 @@ export interface SplitDataset {
   readonly dataset: Dataset;
   readonly splits: Record<Split, Example[]>;
   readonly splitHash: string;
+  /** Whether the tables declare the splits or they were made here. */
+  readonly splitSource: "declared" | "made";
 }
 
 /** The generated sample lies beside the studies: its folder names all it depends on, so it is made once. */
@@ -45,20 +45,67 @@ function sample(examples: readonly Example[], limit: number | null, seed: number
 }
 
 /**
- * Loads and splits the dataset that the configuration names.
+ * Loads the dataset that the configuration names, with nothing said yet about its use.
  *
- * @throws an input error when it is not there, breaks the schema or a split comes out empty
+ * @throws an input error when it is not there or breaks the schema
  */
-export async function openDataset(config: Config): Promise<SplitDataset> {
-  const { id, revision, criteria, splits, max_posts } = config.data;
-  const dataset = await loadDataset({
+export async function readDataset(config: Config): Promise<Dataset> {
+  const { id, revision, criteria, files, splits, alignment } = config.data;
+  return await loadDataset({
     id: id === "synthetic" ? await syntheticFolder(config) : id,
     criteria,
-    download: async (request) => (await downloadFromHub(request)).folder,
+    files,
+    declaredSplits: splits.declared,
+    minScore: alignment.min_score,
+    download: downloadFromHub,
     ...(revision === null ? {} : { revision }),
   });
-  const { hash, ...parts } = splitExamples(sample(dataset.examples, max_posts, splits.seed), splits);
-  return { id, dataset, splits: parts, splitHash: hash };
+}
+
+/**
+ * Splits a dataset as the configuration says: as it declares, else by making splits.
+ *
+ * @throws an input error when the declared splits are not whole, or a split comes out empty
+ */
+export function splitDataset(config: Config, dataset: Dataset): SplitDataset {
+  const { id, splits, max_posts } = config.data;
+  const examples = sample(dataset.examples, max_posts, splits.seed);
+  const declared = splits.declared && dataset.declaredSplits.size > 0;
+  const { hash, ...parts } = declared
+    ? declaredSplits(examples, dataset.declaredSplits)
+    : splitExamples(examples, splits);
+  return { id, dataset, splits: parts, splitHash: hash, splitSource: declared ? "declared" : "made" };
+}
+
+/**
+ * Checks that enough of the evidence was found to train on. Labels without a sentence do not count, so that a dataset
+ * of labels alone passes.
+ *
+ * @throws an input error with what was found and how
+ */
+export function checkAligned(config: Config, { counts }: Dataset): void {
+  const { id, alignment: { min_score, min_aligned } } = config.data;
+  const { exact, normalised, fuzzy, not_found } = counts.alignment;
+  const found = exact + normalised + fuzzy, sentences = found + not_found;
+  if (sentences === 0 || found >= min_aligned * sentences) return;
+  throw inputError(
+    `${found} of the ${sentences} evidence sentences of ${id} were found in their posts (${exact} exact, ` +
+      `${normalised} normalised, ${fuzzy} fuzzy with a score of at least ${min_score}, ${not_found} not found), fewer ` +
+      `than the share of ${min_aligned} that training needs`,
+    "Check that both tables are of one version (a sample may be paraphrased); `deno task data` lists each sentence " +
+      "with its score, data.alignment.min_score and data.alignment.min_aligned set the limits",
+  );
+}
+
+/**
+ * Loads the dataset that the configuration names for training.
+ *
+ * @throws an input error when it is not there, breaks the schema, has too little evidence, or a split comes out empty
+ */
+export async function openDataset(config: Config): Promise<SplitDataset> {
+  const dataset = await readDataset(config);
+  checkAligned(config, dataset);
+  return splitDataset(config, dataset);
 }
 
 /**

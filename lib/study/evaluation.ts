@@ -9,7 +9,9 @@ import { planEngine } from "../train/engine_plan.ts";
 import { evaluateSplit } from "../train/evaluator.ts";
 import { flatMetrics, majorityBaseline, wholeTextBaseline } from "../train/metrics.ts";
 import { checkSignature, loadArrays, readState } from "../train/state.ts";
+import { initialiseParameters } from "./model_source.ts";
 import {
+  AUGMENTATION_KEY,
   encodedSplits,
   engineOptions,
   evaluateOptions,
@@ -56,11 +58,15 @@ export async function evaluateTrial(study: StudyContext, trial: TrialSummary): P
     .filter((one) => one.name !== best.name && value !== undefined && one.info.metrics[config.study.metric] === value);
   const engine = await openEngine(context.gpu, planEngine(context.gpu, engineOptions(context)));
   try {
+    // A checkpoint holds what was trained; what is frozen is as it was in the beginning.
+    if (config.tuning.mode !== "full") initialiseParameters(engine, context.model, config.seed);
     const tested: TestedCheckpoint[] = [];
     for (const checkpoint of [best, ...others]) {
       const state = await readState(checkpoint);
-      checkSignature(state.signature, signatureOf(context), `Checkpoint ${checkpoint.folder}`);
+      const { [AUGMENTATION_KEY]: _training, ...signature } = state.signature;
+      checkSignature(signature, signatureOf(context), `Checkpoint ${checkpoint.folder}`);
       loadArrays(checkpoint.folder, engine, { moments: false });
+      if (state.confidence) engine.loadConfidence(Float32Array.from(state.confidence));
       const { test } = encodedSplits(context).splits;
       const { metrics } = await evaluateSplit(engine, test, evaluateOptions(context));
       tested.push({ checkpoint, test: testMetrics(metrics) });

@@ -1,11 +1,11 @@
 /** From configuration to a model: architecture, tokenizer, and where the first values of its parameters come from. */
 import type { Config } from "../config/schema.ts";
 import type { DualAgentConfig } from "../model/dual_agent.ts";
+import { CRITERIA_LOSSES, type CriteriaLossDefinition } from "../model/losses/registry.ts";
 import { catalogModel } from "../model/catalog.ts";
+import { checkTuning } from "../model/tuning.ts";
 import { checkEncoder, type EncoderConfig, encoderParameters } from "../model/encoder.ts";
-import { elementCount } from "../graph/tensor.ts";
 import { inputError } from "../support/errors.ts";
-import { randomStream } from "../support/rng.ts";
 import { loadTokenizer } from "../text/load_tokenizer.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { buildWordPieceVocabulary } from "../text/vocabulary.ts";
@@ -16,6 +16,8 @@ import { readEncoderConfig, usablePositions } from "../weights/encoder_config.ts
 import { missing, resolveEncoderNames } from "../weights/encoder_names.ts";
 import { isFolder, resolvePretrained } from "../weights/pretrained.ts";
 import { openWeights } from "../weights/weights_file.ts";
+import { openBase } from "./base_weights.ts";
+import { tuningOf } from "./tuning.ts";
 
 /** A model before training. */
 export interface ModelSource {
@@ -29,9 +31,6 @@ export interface ModelSource {
   /** Folder of the pretrained weights; undefined for random initialisation. */
   readonly folder: string | undefined;
 }
-
-/** Standard deviation of new weights, as `initializer_range` of BERT. */
-const INITIALIZER_RANGE = 0.02;
 
 /** What names a model: configurations with one key have one model. */
 export function modelKey({ model: { id, revision, encoder }, data }: Config): string {
@@ -51,8 +50,13 @@ export async function openModel(config: Config, texts: Iterable<string>): Promis
   return source;
 }
 
-/** Checks that a model has as many positions as texts may have tokens. @throws an input error */
-export function checkLength(config: Config, { id, encoder }: ModelSource): void {
+/**
+ * Checks that a model has as many positions as texts may have tokens, and what its tuning asks for.
+ *
+ * @throws an input error
+ */
+export function checkModel(config: Config, { id, encoder }: ModelSource): void {
+  checkTuning(encoder, tuningOf(config), id === "random" ? "the model" : id);
   const positions = usablePositions(encoder);
   if (config.data.max_length > positions) {
     throw inputError(
@@ -111,18 +115,66 @@ async function pretrainedModel(config: Config): Promise<ModelSource> {
 
 /** The two agents as a trial configures them on a model: for all criteria at once, or for the one that an input names. */
 export function agentConfig(config: Config, source: ModelSource, criteria: number): DualAgentConfig {
-  const { hidden_dropout, attention_dropout, criteria_pooling, criteria_dropout, evidence_dropout } = config.model;
+  const { model, loss } = config;
   const { encoder } = source;
+  const { form, balanced, adaptive }: CriteriaLossDefinition = CRITERIA_LOSSES[loss.loss_function];
   return {
     encoder: {
       ...encoder,
-      hidden_dropout_prob: hidden_dropout ?? encoder.hidden_dropout_prob,
-      attention_probs_dropout_prob: attention_dropout ?? encoder.attention_probs_dropout_prob,
+      hidden_dropout_prob: model.hidden_dropout ?? encoder.hidden_dropout_prob,
+      attention_probs_dropout_prob: model.attention_dropout ?? encoder.attention_probs_dropout_prob,
     },
     criteria: config.data.input_format === "binary_pairs" ? 1 : criteria,
-    pooling: criteria_pooling,
-    criteriaDropout: criteria_dropout,
-    evidenceDropout: evidence_dropout,
+    activation: model.activation,
+    pooling: model.criteria_pooling,
+    criteriaHead: {
+      type: model.criteria_head_type,
+      hidden: model.criteria_hidden_dim,
+      dropout: model.criteria_dropout,
+    },
+    evidenceHead: {
+      type: model.evidence_head_type,
+      hidden: model.evidence_hidden_dim,
+      dropout: model.evidence_dropout,
+      maxSpanTokens: model.max_span_tokens,
+      maxSpans: model.max_spans_per_doc,
+    },
+    coupling: model.task_coupling === "independent" ? null : {
+      method: model.coupling_method,
+      pooling: model.coupling_pooling,
+      poolBeforeCombination: model.pool_before_combination,
+    },
+    loss: {
+      form: form({
+        gamma: loss.focal_gamma,
+        alpha: loss.hybrid_weight_alpha,
+        smoothing: loss.label_smoothing,
+      }),
+      weighted: balanced || loss.class_weights === "balanced",
+      adaptive,
+    },
+    tuning: tuningOf(config),
+  };
+}
+
+/**
+ * What is built on the encoder, as checkpoints record it: the parts of the configuration that decide which parameters
+ * there are and what the outputs mean.
+ */
+export function architectureRecord({ model }: Config): Record<string, string | number | boolean | null> {
+  const coupled = model.task_coupling === "coupled";
+  return {
+    activation: model.activation,
+    criteria_head_type: model.criteria_head_type,
+    criteria_hidden_dim: model.criteria_hidden_dim,
+    criteria_pooling: model.criteria_pooling,
+    evidence_head_type: model.evidence_head_type,
+    evidence_hidden_dim: model.evidence_hidden_dim,
+    max_span_tokens: model.max_span_tokens,
+    task_coupling: model.task_coupling,
+    coupling_method: coupled ? model.coupling_method : null,
+    coupling_pooling: coupled ? model.coupling_pooling : null,
+    pool_before_combination: coupled ? model.pool_before_combination : null,
   };
 }
 
@@ -145,32 +197,13 @@ function checkWeights(source: ModelSource): void {
   }
 }
 
-/**
- * Fills an engine's parameters with a trial's first values: pretrained weights where there are any, else normal with
- * standard deviation 0.02 (0 for the padding row), zeros and ones as BERT starts. Moments start at zero.
- */
+/** Fills an engine's parameters with a trial's first values, as `openBase` has them. Moments start at zero. */
 export function initialiseParameters(engine: Engine, source: ModelSource, seed: number): void {
-  using file = source.folder === undefined ? undefined : openWeights(source.folder);
-  const names = file ? resolveEncoderNames(file.tensors.keys(), source.encoder.model_type) : new Map<string, string>();
+  using base = openBase(source, seed);
   const kinds = new Map(
     engine.plan.parameters.specs.flatMap((spec) =>
       checkpointTensors(spec).map(({ name }) => [name, spec.initialisation] as const)
     ),
   );
-  engine.load("parameter", (name, shape) => {
-    const pretrained = names.get(name);
-    if (file && pretrained !== undefined) return file.readFloat32(pretrained);
-    const values = new Float32Array(elementCount(shape));
-    const kind = kinds.get(name);
-    if (kind === "ones") values.fill(1);
-    if (kind === "normal") {
-      const stream = randomStream(seed, "initialise", name);
-      values.forEach((_, i) => values[i] = INITIALIZER_RANGE * stream.normal());
-      if (name === "embeddings.word_embeddings.weight") {
-        const width = shape[1]!;
-        values.fill(0, source.tokenizer.padId * width, (source.tokenizer.padId + 1) * width);
-      }
-    }
-    return values;
-  });
+  engine.load("parameter", (name, shape) => base.read(name, shape, kinds.get(name)!));
 }

@@ -1,10 +1,12 @@
 /** What a trial will take of GPU memory and disk, checked and said before the first step. */
 import type { Config } from "../config/schema.ts";
 import type { Gpu } from "../gpu/device.ts";
+import { isTrained, type ParameterSpec } from "../graph/parameters.ts";
 import { elementCount } from "../graph/tensor.ts";
 import { preflight as storagePreflight, type StoragePreflight } from "../storage/disk.ts";
 import { formatBytes } from "../storage/free_space.ts";
 import { inputError, storageError } from "../support/errors.ts";
+import { resumeArrays } from "../train/parameter_arrays.ts";
 import { type EngineOptions, type EnginePlan, type MemoryForecast, planEngine } from "../train/engine_plan.ts";
 
 /** What was found. */
@@ -14,6 +16,8 @@ export interface Preflight {
   /** Bytes that GPU memory may take, and what says so; undefined where only the device itself knows. */
   readonly limit: { readonly bytes: number; readonly source: string } | undefined;
   readonly storage: StoragePreflight;
+  /** Of the model, of what a checkpoint holds of it (what is trained), and of the optimizer's state. */
+  readonly modelBytes: number;
   readonly weightsBytes: number;
   readonly optimizerBytes: number;
 }
@@ -95,8 +99,11 @@ export async function preflight(
       remedy(gpu, options, limit, shortestLength),
     );
   }
-  const elements = plan.parameters.specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const weightsBytes = elements * 4, optimizerBytes = elements * 8;
+  const bytesOf = (specs: readonly ParameterSpec[]) =>
+    4 * specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
+  const { specs } = plan.parameters;
+  const modelBytes = bytesOf(specs), weightsBytes = bytesOf(specs.filter(isTrained));
+  const optimizerBytes = resumeArrays(options).length * weightsBytes;
   const storage = await storagePreflight({
     weightsBytes,
     optimizerBytes,
@@ -110,12 +117,13 @@ export async function preflight(
       "Free space, set paths.experiments to another disk, or lower retention.keep_last_n and retention.keep_best_k",
     );
   }
-  return { plan, memory, limit, storage, weightsBytes, optimizerBytes };
+  return { plan, memory, limit, storage, modelBytes, weightsBytes, optimizerBytes };
 }
 
 function describeMemory(memory: MemoryForecast): string {
   const { total: _, ...parts } = memory;
-  return Object.entries(parts).map(([name, bytes]) => `${name} ${formatBytes(bytes)}`).join(", ");
+  return Object.entries(parts).filter(([, bytes]) => bytes > 0).map(([name, bytes]) => `${name} ${formatBytes(bytes)}`)
+    .join(", ");
 }
 
 /** The preflight as two lines for people. */

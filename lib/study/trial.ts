@@ -4,6 +4,7 @@ import { join, relative, resolve } from "node:path";
 import { configToYaml, withParams } from "../config/compose.ts";
 import type { Config } from "../config/schema.ts";
 import { lengthBuckets } from "../data/batches.ts";
+import { positiveWeights } from "../data/class_weights.ts";
 import type { Gpu } from "../gpu/device.ts";
 import type { RunningTrial, TrialResult } from "../hpo/executor.ts";
 import type { Params } from "../hpo/space.ts";
@@ -14,23 +15,31 @@ import { checkpointsFolder, trialFolder } from "../storage/layout.ts";
 import type { Logger } from "../support/logging.ts";
 import { VERSION } from "../support/version.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
+import { parameterGroups } from "../model/parameter_groups.ts";
 import { type Engine, openEngine } from "../train/engine.ts";
 import type { EngineOptions } from "../train/engine_plan.ts";
 import type { EvaluateOptions } from "../train/evaluator.ts";
 import { type ModelFiles, type Signature, WEIGHTS_FILE } from "../train/state.ts";
 import { fit, type TrainingProgress } from "../train/trainer.ts";
-import { encoderConfigJson } from "../weights/encoder_config.ts";
+import {
+  augmentationReport,
+  encodeAugmented,
+  type TrainingAugmentation,
+  trainingAugmentation,
+} from "./augmentation.ts";
 import { type EncodedSplits, encodeSplits, encodingOptions, type SplitDataset, trainingTexts } from "./data_source.ts";
 import { inputRecord, shortestLength } from "./inputs.ts";
 import {
   agentConfig,
-  checkLength,
+  architectureRecord,
+  checkModel,
   initialiseParameters,
   modelKey,
   type ModelSource,
   openModel,
 } from "./model_source.ts";
 import { preflight } from "./preflight.ts";
+import { encoderRecord, tuningSignature } from "./tuning.ts";
 
 /** What a study stands on: its configuration, or in `trialContext` a trial's, with the model that it names. */
 export interface StudyContext {
@@ -46,6 +55,8 @@ export interface StudyContext {
     readonly models: Map<string, ModelSource>;
     /** Encoded splits by tokenizer and what `encodedSplits` depends on in the configuration. */
     readonly encoded: Map<Tokenizer, Map<string, EncodedSplits>>;
+    /** Augmented copies of the training split by all that they depend on. */
+    readonly augmented: Map<string, TrainingAugmentation>;
   };
 }
 
@@ -65,7 +76,7 @@ export async function trialContext(study: StudyContext, params: Params): Promise
   const key = modelKey(config);
   const model = study.cache.models.get(key) ?? await openModel(config, trainingTexts(config, study.data));
   study.cache.models.set(key, model);
-  checkLength(config, model);
+  checkModel(config, model);
   return { ...study, config, model };
 }
 
@@ -84,16 +95,26 @@ export function encodedSplits({ config, data, model, cache }: StudyContext): Enc
 export function engineOptions(context: StudyContext): EngineOptions {
   const { config } = context;
   const { training, data } = config;
+  const model = agentConfig(config, context.model, context.data.dataset.criteria.length);
   return {
-    model: agentConfig(config, context.model, context.data.dataset.criteria.length),
+    model,
+    ...(model.loss.weighted
+      ? { positiveWeight: positiveWeights(encodedSplits(context).splits.train, config.loss.max_class_weight) }
+      : {}),
     optimizer: {
-      name: "adamw",
+      name: training.optimizer,
       weightDecay: training.weight_decay,
-      beta1: training.adam_beta1,
+      beta1: training.optimizer === "sgd" ? training.momentum : training.adam_beta1,
       beta2: training.adam_beta2,
       epsilon: training.adam_epsilon,
       maxGradNorm: training.max_grad_norm,
+      averageDecay: training.ema_decay ?? undefined,
     },
+    learningRates: {
+      differentialRatio: training.differential_lr_ratio,
+      layerDecay: training.layer_wise_lr_decay,
+    },
+    adversarialEpsilon: training.adversarial_epsilon,
     batchSize: training.batch_size,
     lengths: lengthBuckets(data.max_length),
     recompute: training.recompute,
@@ -109,7 +130,7 @@ export function evaluateOptions(context: StudyContext): EvaluateOptions {
     maxLength: config.data.max_length,
     padId: context.model.tokenizer.padId,
     windowAggregation: config.data.window_aggregation,
-    maxSpanTokens: config.model.max_span_tokens,
+    maxSpans: config.model.max_spans_per_doc,
     lambdaClass: config.training.lambda_class,
     lambdaSpan: config.training.lambda_span,
   };
@@ -118,43 +139,44 @@ export function evaluateOptions(context: StudyContext): EvaluateOptions {
 /** What must agree between a checkpoint and the configuration that loads it. */
 export function signatureOf(context: StudyContext): Signature {
   const { config } = context;
-  const { encoder, criteria, pooling } = agentConfig(config, context.model, context.data.dataset.criteria.length);
+  const { encoder, criteria } = agentConfig(config, context.model, context.data.dataset.criteria.length);
   return {
     model: context.model.id,
     revision: context.model.revision,
     ...Object.fromEntries(Object.entries(encoder)),
-    criteria_head_type: config.model.criteria_head_type,
-    criteria_pooling: pooling,
-    evidence_head_type: config.model.evidence_head_type,
+    ...tuningSignature(config, context.model),
+    ...architectureRecord(config),
     criteria: context.data.dataset.criteria,
     outputs: criteria,
     batch_size: config.training.batch_size,
     // Left out where it is f32, so that checkpoints from before there was a choice go on.
     ...(config.training.precision === "f32" ? {} : { precision: config.training.precision }),
     accumulation_steps: config.training.accumulation_steps,
+    optimizer: config.training.optimizer,
+    ema_decay: config.training.ema_decay,
     ...inputRecord(config, context.data),
     dataset: context.data.dataset.hash,
     split: context.data.splitHash,
   };
 }
 
+/** Where a training checkpoint's signature has the hash of the augmented copies; a model is the same without them. */
+export const AUGMENTATION_KEY = "augmentation";
+
 /** The files beside the weights of a checkpoint. */
 function modelFiles(context: StudyContext): ModelFiles {
   const { config } = context;
   const { encoder } = agentConfig(config, context.model, context.data.dataset.criteria.length);
+  const { plain, winnow } = encoderRecord(config, context.model, encoder);
   return {
     config: {
-      ...encoderConfigJson(encoder),
-      torch_dtype: "float32",
+      ...plain,
       winnow: {
         version: VERSION,
-        base: { id: context.model.id, revision: context.model.revision },
+        ...winnow,
         criteria: context.data.dataset.criteria,
-        criteria_head_type: config.model.criteria_head_type,
-        criteria_pooling: config.model.criteria_pooling,
-        evidence_head_type: config.model.evidence_head_type,
+        ...architectureRecord(config),
         ...inputRecord(config, context.data),
-        max_span_tokens: config.model.max_span_tokens,
       },
     },
     tokenizer: context.model.tokenizer.files(),
@@ -177,7 +199,10 @@ export function dataReference({ data }: StudyContext) {
   const { train, validation, test } = data.splits;
   return {
     id: data.id,
+    revision: data.dataset.revision,
+    files: data.dataset.files.map(({ path, bytes, sha256 }) => ({ path, bytes, sha256 })),
     sha256: data.dataset.hash,
+    splits: data.splitSource,
     split_sha256: data.splitHash,
     posts: { train: train.length, validation: validation.length, test: test.length },
   };
@@ -216,6 +241,7 @@ export async function runTrial(
   await cleanPartials(checkpoints);
 
   const { splits } = encodedSplits(context);
+  const augmentation = await trainingAugmentation(context);
   const { plan, memory } = await preflight(config, context.gpu, engineOptions(context), shortestLength(context));
   log.info("trial started", {
     resume: trial.resume,
@@ -223,20 +249,26 @@ export async function runTrial(
     seed: config.seed,
     adapter: context.gpu.name,
     predicted_gpu_bytes: memory.total,
+    parameter_groups: parameterGroups(plan.parameters.specs).map(({ learningRateScale, decay, names }) => ({
+      learning_rate_scale: learningRateScale,
+      weight_decay: decay ? config.training.weight_decay : 0,
+      parameters: names.length,
+    })),
   });
+  if (augmentation) log.info("augmentation", augmentationReport(augmentation));
   const engine = await openEngine(context.gpu, plan);
   let savingSeconds = 0;
   try {
     const result = await fit({
       engine,
-      train: splits.train,
+      train: augmentation ? [...splits.train, ...encodeAugmented(context, augmentation)] : splits.train,
       validation: splits.validation,
       training: config.training,
       evaluation: evaluateOptions(context),
       seed: config.seed,
       metric,
       direction,
-      signature: signatureOf(context),
+      signature: { ...signatureOf(context), ...(augmentation ? { [AUGMENTATION_KEY]: augmentation.hash } : {}) },
       files: modelFiles(context),
       checkpoints,
       retention: config.retention,
@@ -247,6 +279,7 @@ export async function runTrial(
         const { metrics } = progress;
         log.info("step", {
           step: metrics.step,
+          learning_rate: progress.learningRate,
           loss: metrics.loss,
           criteria_loss: metrics.criteriaLoss,
           span_loss: metrics.spanLoss,
@@ -292,6 +325,7 @@ export async function runTrial(
       adapter: { name: context.gpu.name },
       seeds: { run: config.seed, split: config.data.splits.seed },
       data: dataReference(context),
+      ...(augmentation ? { augmentation: augmentationReport(augmentation) } : {}),
       timings: {
         training: result.history.reduce((sum, { seconds }) => sum + seconds, 0),
         saving: savingSeconds,

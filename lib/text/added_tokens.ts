@@ -3,9 +3,8 @@
  * the separator). As `AddedVocabulary` of Hugging Face's `tokenizers`: leftmost match first, the longest at a place.
  */
 
-/** One entry of `added_tokens` in tokenizer.json. */
+/** One entry of `added_tokens` in tokenizer.json, without its id. */
 export interface AddedToken {
-  id: number;
   content: string;
   /** Match only where no word character touches it. */
   singleWord: boolean;
@@ -17,6 +16,29 @@ export interface AddedToken {
   normalized: boolean;
 }
 
+/** An added token and its id. */
+export interface NumberedToken extends AddedToken {
+  id: number;
+}
+
+/**
+ * The tokens with the ids that the library gives them: an added token that the vocabulary knows has the vocabulary's
+ * id, others are counted on from its size, whatever their file says. Of two with one content the later counts.
+ */
+export function withIds(
+  tokens: readonly AddedToken[],
+  vocabulary: ReadonlyMap<string, number>,
+): NumberedToken[] {
+  const byContent = new Map<string, NumberedToken>();
+  let next = vocabulary.size;
+  for (const token of tokens) {
+    if (token.content === "") continue;
+    const id = byContent.get(token.content)?.id ?? vocabulary.get(token.content) ?? next++;
+    byContent.set(token.content, { ...token, id });
+  }
+  return [...byContent.values()];
+}
+
 /** A stretch of text: an added token, or text between them when `id` is undefined. */
 export interface Stretch {
   start: number;
@@ -25,8 +47,9 @@ export interface Stretch {
 }
 
 /** The function that cuts a text at the added tokens given; stretches in order, none empty. */
-export function addedTokenSplitter(tokens: readonly AddedToken[]): (text: string) => Stretch[] {
-  const byContent = new Map(tokens.filter((token) => token.content !== "").map((token) => [token.content, token]));
+export function addedTokenSplitter(tokens: readonly NumberedToken[]): (text: string) => Stretch[] {
+  const byContent = new Map(tokens.map((token) => [token.content, token]));
+  byContent.delete("");
   if (byContent.size === 0) return (text) => text === "" ? [] : [{ start: 0, end: text.length, id: undefined }];
   const longestFirst = [...byContent.keys()].sort((a, b) => b.length - a.length);
   const pattern = new RegExp(longestFirst.map((content) => RegExp.escape(content)).join("|"), "gu");

@@ -2,7 +2,7 @@
 import { inputError } from "../support/errors.ts";
 import { bertNormalizer } from "./bert_normalizer.ts";
 import { forEachWord } from "./bert_pre_tokenizer.ts";
-import { BERT_SPECIAL_TOKENS } from "./word_piece_tokenizer.ts";
+import { BERT_SPECIAL_TOKENS } from "./special_tokens.ts";
 
 /** What `buildWordPieceVocabulary` may be told beside texts and size. */
 export interface VocabularyOptions {

@@ -2,6 +2,7 @@
  * WordPiece: the longest vocabulary entry that begins the word, then the longest that continues it, and so on.
  * Devlin et al., "BERT: Pre-training of Deep Bidirectional Transformers" (2019); Hugging Face's models/wordpiece.
  */
+import { rememberWords } from "./word_cache.ts";
 
 /** How a WordPiece vocabulary is read. */
 export interface WordPieceOptions {
@@ -19,9 +20,6 @@ export interface Pieces {
   readonly ends: readonly number[];
 }
 
-/** Words remembered at a time; natural text repeats its words, hostile text must not fill the memory. */
-const MAX_REMEMBERED_WORDS = 100_000;
-
 /** The function that cuts a word into pieces. A word that cannot be cut whole is one unknown token. */
 export function wordPiece(
   vocabulary: ReadonlyMap<string, number>,
@@ -30,9 +28,8 @@ export function wordPiece(
   const { continuingPrefix, maxCharactersPerWord, unkId } = options;
   let longest = 1;
   for (const token of vocabulary.keys()) longest = Math.max(longest, token.length);
-  const remembered = new Map<string, Pieces>();
 
-  const cut = (word: string): Pieces => {
+  const cut = rememberWords((word: string): Pieces => {
     const unknown = { ids: [unkId], ends: [word.length] };
     if (codePointCount(word) > maxCharactersPerWord) return unknown;
     const ids: number[] = [], ends: number[] = [];
@@ -50,19 +47,10 @@ export function wordPiece(
       start = end;
     }
     return { ids, ends };
-  };
+  });
 
-  return (word) => {
-    // Longer words are unknown anyway, without a slot in memory: 2 units make one code point at most.
-    if (word.length > 2 * maxCharactersPerWord) return { ids: [unkId], ends: [word.length] };
-    let pieces = remembered.get(word);
-    if (pieces === undefined) {
-      pieces = cut(word);
-      if (remembered.size >= MAX_REMEMBERED_WORDS) remembered.clear();
-      remembered.set(word, pieces);
-    }
-    return pieces;
-  };
+  // Longer words are unknown without a look at their characters: 2 units make one code point at most.
+  return (word) => word.length > 2 * maxCharactersPerWord ? { ids: [unkId], ends: [word.length] } : cut(word);
 }
 
 function codePointCount(text: string): number {

@@ -1,29 +1,12 @@
 /** A BERT tokenizer put together: added tokens, normalizer, pre-tokenizer, WordPiece; offsets carried through. */
 import { inputError } from "../support/errors.ts";
-import { type AddedToken, addedTokenSplitter } from "./added_tokens.ts";
+import { type AddedToken, addedTokenSplitter, withIds } from "./added_tokens.ts";
 import { bertNormalizer, type BertNormalizerOptions } from "./bert_normalizer.ts";
 import { forEachWord } from "./bert_pre_tokenizer.ts";
+import { BERT_SPECIAL_TOKENS, specialIds, specialToken, type SpecialTokens } from "./special_tokens.ts";
 import type { Encoding, Piece, Tokenizer } from "./tokenizer.ts";
 import { wordPiece } from "./word_piece.ts";
 import { tokenizerFiles } from "./word_piece_files.ts";
-
-/** The special tokens of BERT by role. */
-export interface SpecialTokens {
-  pad: string;
-  unk: string;
-  cls: string;
-  sep: string;
-  mask: string;
-}
-
-/** The names that BERT gives its special tokens. */
-export const BERT_SPECIAL_TOKENS: Readonly<SpecialTokens> = {
-  pad: "[PAD]",
-  unk: "[UNK]",
-  cls: "[CLS]",
-  sep: "[SEP]",
-  mask: "[MASK]",
-};
 
 /** All that decides what a WordPiece tokenizer does. */
 export interface WordPieceDefinition {
@@ -35,11 +18,6 @@ export interface WordPieceDefinition {
   maxCharactersPerWord: number;
 }
 
-/** The added-token entry of a special token: found in the original text, nothing stripped. */
-export function specialToken(content: string, id: number): AddedToken {
-  return { id, content, singleWord: false, lstrip: false, rstrip: false, normalized: false };
-}
-
 /**
  * The tokenizer that a definition describes.
  *
@@ -48,24 +26,10 @@ export function specialToken(content: string, id: number): AddedToken {
  */
 export function tokenizerFrom(definition: WordPieceDefinition, files: () => Map<string, Uint8Array>): Tokenizer {
   const { vocabulary, special } = definition;
-  // As in the library, an added token that the vocabulary knows has the vocabulary's id.
-  const addedTokens = definition.addedTokens.map((token) => ({
-    ...token,
-    id: vocabulary.get(token.content) ?? token.id,
-  }));
-  const idOf = (token: string, role: string): number => {
-    const id = vocabulary.get(token) ?? addedTokens.find((added) => added.content === token)?.id;
-    if (id === undefined) {
-      throw inputError(
-        `The vocabulary has no ${role} token "${token}"`,
-        "Check that the vocabulary belongs to a BERT model and names its special tokens in tokenizer_config.json",
-      );
-    }
-    return id;
-  };
-  const unkId = idOf(special.unk, "unknown");
+  const addedTokens = withIds(definition.addedTokens, vocabulary);
+  const ids = specialIds(special, vocabulary, addedTokens);
   const normalize = bertNormalizer(definition.normalizer);
-  const cut = wordPiece(vocabulary, { ...definition, unkId });
+  const cut = wordPiece(vocabulary, { ...definition, unkId: ids.unkId });
   const splitOriginal = addedTokenSplitter(addedTokens.filter((token) => !token.normalized));
   const splitNormalized = addedTokenSplitter(
     addedTokens.filter((token) => token.normalized).map((token) => ({
@@ -77,18 +41,19 @@ export function tokenizerFrom(definition: WordPieceDefinition, files: () => Map<
   for (const id of vocabulary.values()) vocabSize = Math.max(vocabSize, id + 1);
   for (const { id } of addedTokens) vocabSize = Math.max(vocabSize, id + 1);
 
-  const encode = (text: string): Encoding => {
-    const ids: number[] = [], offsets: number[] = [];
+  const encode = (original: string): Encoding => {
+    const text = original.toWellFormed();
+    const tokens: number[] = [], offsets: number[] = [];
     for (const stretch of splitOriginal(text)) {
       if (stretch.id !== undefined) {
-        ids.push(stretch.id);
+        tokens.push(stretch.id);
         offsets.push(stretch.start, stretch.end);
         continue;
       }
       const base = stretch.start;
       const normalized = normalize(text.slice(base, stretch.end));
       const push = (id: number, start: number, end: number) => {
-        ids.push(id);
+        tokens.push(id);
         offsets.push(base + normalized.starts[start]!, base + normalized.ends[end - 1]!);
       };
       for (const part of splitNormalized(normalized.text)) {
@@ -107,7 +72,7 @@ export function tokenizerFrom(definition: WordPieceDefinition, files: () => Map<
         });
       }
     }
-    return { ids: Uint32Array.from(ids), offsets: Uint32Array.from(offsets) };
+    return { ids: Uint32Array.from(tokens), offsets: Uint32Array.from(offsets) };
   };
 
   const contents = new Map([...vocabulary].map(([token, id]) => [id, token]));
@@ -121,11 +86,7 @@ export function tokenizerFrom(definition: WordPieceDefinition, files: () => Map<
 
   return {
     vocabSize,
-    unkId,
-    clsId: idOf(special.cls, "classification"),
-    sepId: idOf(special.sep, "separator"),
-    padId: idOf(special.pad, "padding"),
-    maskId: idOf(special.mask, "mask"),
+    ...ids,
     pairSeparators: 1,
     piece,
     encode,
@@ -160,9 +121,7 @@ export function wordPieceTokenizer(vocabulary: readonly string[], options: { low
       lowercase: options.lowercase,
     },
     special: BERT_SPECIAL_TOKENS,
-    addedTokens: Object.values(BERT_SPECIAL_TOKENS).flatMap((token) =>
-      ids.has(token) ? [specialToken(token, ids.get(token)!)] : []
-    ),
+    addedTokens: Object.values(BERT_SPECIAL_TOKENS).filter((token) => ids.has(token)).map(specialToken),
     continuingPrefix: "##",
     maxCharactersPerWord: 100,
   };

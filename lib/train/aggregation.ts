@@ -2,14 +2,18 @@
 import type { CharacterSpan, Example } from "../data/dataset.ts";
 import type { EncodedInput } from "../data/encoding.ts";
 import type { EncodingOptions } from "../data/input_frame.ts";
-import type { DecodedSpan } from "./span_decoding.ts";
+
+/** Evidence with how much more likely than none it is held to be. */
+export interface ScoredEvidence extends CharacterSpan {
+  score: number;
+}
 
 /** What the model said of one input with K' outputs. */
 export interface InputPrediction {
   /** [K'] */
   readonly probabilities: ArrayLike<number>;
-  /** [K'] */
-  readonly spans: readonly DecodedSpan[];
+  /** [K'] the spans of each, whatever their score. */
+  readonly spans: readonly (readonly ScoredEvidence[])[];
 }
 
 /** Predictions for N posts and K criteria. */
@@ -18,25 +22,32 @@ export interface PostPredictions {
   examples: Example[];
   /** [N, K] */
   probabilities: Float32Array;
-  /** [N, K] */
-  spans: (CharacterSpan | null)[];
+  /** [N, K] best first; none: no evidence. */
+  spans: ScoredEvidence[][];
 }
 
-/** How much a window prefers its best span to none. */
-const margin = ({ score, nullScore }: DecodedSpan) => score - nullScore;
+/** How the spans of a post's windows are brought together. */
+export interface SpanLimits {
+  /** Spans per (post, criterion) at most. */
+  maxSpans: number;
+  /** A span is given when its score is larger; 0 by default. */
+  nullThreshold?: number;
+}
 
 /**
- * The decision of the window that is surest of a span; null where that one gives none. What neighbouring windows both
- * see is thereby given once. Of equally sure windows the one with the earlier, then the shorter span wins.
+ * The best spans of all windows, no two of which share a character (greedy non-maximum suppression): what neighbouring
+ * windows both see is given once. Of equal scores the earlier, then the shorter span wins.
  */
-function surest(spans: readonly DecodedSpan[]): CharacterSpan | null {
-  const place = ({ span }: DecodedSpan) => span ?? { start: Infinity, end: Infinity };
-  return spans.reduce((best, one) => {
-    const difference = margin(one) - margin(best);
-    if (difference !== 0 && !Number.isNaN(difference)) return difference > 0 ? one : best;
-    const [a, b] = [place(one), place(best)];
-    return a.start < b.start || (a.start === b.start && a.end < b.end) ? one : best;
-  }).span;
+function bestSpans(spans: readonly ScoredEvidence[], { maxSpans, nullThreshold = 0 }: SpanLimits): ScoredEvidence[] {
+  const chosen: ScoredEvidence[] = [];
+  for (
+    const span of spans.filter(({ score }) => score > nullThreshold)
+      .toSorted((a, b) => b.score - a.score || a.start - b.start || a.end - b.end)
+  ) {
+    if (chosen.length === maxSpans) break;
+    if (chosen.every(({ start, end }) => span.end <= start || end <= span.start)) chosen.push(span);
+  }
+  return chosen;
 }
 
 function combined(probabilities: readonly number[], aggregation: EncodingOptions["aggregation"]): number {
@@ -46,8 +57,7 @@ function combined(probabilities: readonly number[], aggregation: EncodingOptions
 
 /**
  * Brings the predictions for inputs back to their posts: per (post, criterion) the largest or the mean probability of
- * its windows, and the evidence of the window that is surest of its span. A post of one window keeps what was said of
- * it.
+ * its windows, and the best spans of all of them. A post of one window keeps what was said of it.
  *
  * @param predictions [inputs.length]
  * @param criteria K
@@ -56,13 +66,13 @@ function combined(probabilities: readonly number[], aggregation: EncodingOptions
 export function aggregateWindows(
   inputs: readonly EncodedInput[],
   predictions: readonly (InputPrediction | undefined)[],
-  { criteria, aggregation }: { criteria: number; aggregation: EncodingOptions["aggregation"] },
+  { criteria, aggregation, ...limits }: { criteria: number; aggregation: EncodingOptions["aggregation"] } & SpanLimits,
 ): PostPredictions {
   const examples = [...new Set(inputs.map(({ example }) => example))];
   const rowOf = new Map(examples.map((example, row) => [example, row]));
   const said = Array.from({ length: examples.length * criteria }, () => ({
     probabilities: [] as number[],
-    spans: [] as DecodedSpan[],
+    spans: [] as ScoredEvidence[],
   }));
   inputs.forEach(({ example, criterion, labels }, input) => {
     const prediction = predictions[input];
@@ -70,12 +80,12 @@ export function aggregateWindows(
     labels.forEach((_, output) => {
       const pair = said[rowOf.get(example)! * criteria + (criterion ?? output)]!;
       pair.probabilities.push(prediction.probabilities[output]!);
-      pair.spans.push(prediction.spans[output]!);
+      pair.spans.push(...prediction.spans[output]!);
     });
   });
   return {
     examples,
     probabilities: Float32Array.from(said, ({ probabilities }) => combined(probabilities, aggregation)),
-    spans: said.map(({ spans }) => surest(spans)),
+    spans: said.map(({ spans }) => bestSpans(spans, limits)),
   };
 }

@@ -2,25 +2,19 @@
  * The engine: allocated arenas and recorded programs of one model, and the steps that run on them. It knows batches
  * and scalars, not epochs or files; the trainer drives it.
  */
-import { type Arena, createArena } from "../gpu/arena.ts";
+import { type Arena, type ArenaSlot, createArena } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { createStepRing, type Program } from "../gpu/program.ts";
 import { createReadback } from "../gpu/readback.ts";
 import { compile, resolve } from "../graph/compile.ts";
 import { LOSS_SCALE } from "../graph/optimizer.ts";
 import { elementCount } from "../graph/tensor.ts";
+import { evidenceHeadOf, evidenceOptions } from "../model/dual_agent.ts";
+import type { ScoredSpan } from "../model/evidence_heads/evidence_head.ts";
 import { checkIds, packBatch } from "../model/inputs.ts";
 import type { Batch } from "../data/batches.ts";
 import { inputError, WinnowError } from "../support/errors.ts";
-import {
-  type EnginePlan,
-  evaluationTensors,
-  LOSS_SCALE_SLOT,
-  METRIC_SLOTS,
-  METRIC_WIDTH,
-  type PlannedGraph,
-  RING_SLOT,
-} from "./engine_plan.ts";
+import { type EnginePlan, evaluationTensors, METRIC_SLOTS, METRIC_WIDTH, type PlannedGraph } from "./engine_plan.ts";
 import { createParameterArrays, type ParameterArrays } from "./parameter_arrays.ts";
 
 /** Scalars of one optimizer step. */
@@ -62,8 +56,10 @@ export interface BatchPrediction {
   readonly batch: Batch;
   /** [B, K'], K' being the outputs of the model: one per criterion, or one for the criterion that the input names. */
   readonly probabilities: Float32Array;
-  /** [B, T, 2K']: start and end logit of each output in turn. */
-  readonly evidenceLogits: Float32Array;
+  /** The spans of every (text, output) [B·K'], best first. */
+  readonly spans: readonly (readonly ScoredSpan[])[];
+  /** In the shape of the evidence head, when the plan keeps states. */
+  readonly evidenceLogits: Float32Array | undefined;
   /** Hidden states [B, T, C] after the embeddings and each layer, when the plan keeps them. */
   readonly states: readonly Float32Array[];
 }
@@ -84,6 +80,10 @@ export interface Engine extends ParameterArrays {
   step(batches: readonly Batch[], options: StepOptions): void;
   /** Queues forward and backward of one micro-batch without the optimizer: for tests of gradients. */
   gradient(batch: Batch, options: StepOptions): void;
+  /** The state of an adaptive criteria loss [3K]; see `confidence_update.wgsl`. */
+  confidence(): Promise<Float32Array<ArrayBuffer>>;
+  /** Puts that state back. */
+  loadConfidence(values: Float32Array<ArrayBuffer>): void;
   /** Waits for the GPU and returns the metrics of every step since the last call. */
   drain(): Promise<StepMetrics[]>;
   /** Whether `drain` must be called before a step of so many micro-batches. */
@@ -103,6 +103,7 @@ async function allocate(gpu: Gpu, plan: EnginePlan): Promise<Record<keyof Engine
     parameter: createArena(gpu, layouts.parameter),
     gradient: createArena(gpu, layouts.gradient),
     moment: createArena(gpu, layouts.moment),
+    average: createArena(gpu, layouts.average),
     metrics: createArena(gpu, layouts.metrics),
     input: createArena(gpu, layouts.input),
     activation: createArena(gpu, layouts.activation),
@@ -204,15 +205,26 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
     });
     pending.push({ step: options.step, slots });
   };
+  const writeMetrics = (slot: ArenaSlot, values: Float32Array<ArrayBuffer>) => {
+    const { buffer, offset } = arenas.metrics.slice(slot);
+    gpu.device.queue.writeBuffer(buffer, offset, values);
+  };
+  const { criteria } = plan.options.model;
+  writeMetrics(
+    plan.slots.positiveWeight,
+    Float32Array.from(plan.options.positiveWeight ?? new Array(criteria).fill(1)),
+  );
+  // Half is the confidence of a guess.
+  writeMetrics(plan.slots.confidence, Float32Array.from({ length: 3 * criteria }, (_, i) => i < criteria ? 0.5 : 0));
   const readRing = async () => {
-    readback.enqueue(arenas.metrics.slice(RING_SLOT));
+    readback.enqueue(arenas.metrics.slice(plan.slots.ring));
     const [bytes] = await readback.flush();
     return new Float32Array(bytes!);
   };
 
   const isScaled = plan.options.precision === "f16";
   const setLossScale = ({ scale, goodSteps }: LossScaleState) => {
-    const { buffer, offset } = arenas.metrics.slice(LOSS_SCALE_SLOT);
+    const { buffer, offset } = arenas.metrics.slice(plan.slots.lossScale);
     if (isScaled) gpu.device.queue.writeBuffer(buffer, offset, Float32Array.of(scale, goodSteps));
   };
   setLossScale({ scale: LOSS_SCALE.initial, goodSteps: 0 });
@@ -224,12 +236,18 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
     setLossScale,
     async lossScale() {
       if (!isScaled) return undefined;
-      readback.enqueue(arenas.metrics.slice(LOSS_SCALE_SLOT));
+      readback.enqueue(arenas.metrics.slice(plan.slots.lossScale));
       const [scale, goodSteps] = new Float32Array((await readback.flush())[0]!) as unknown as [number, number];
       return { scale, goodSteps };
     },
     step: (batches, options) => micro(batches, options, true),
     gradient: (batch, options) => micro([batch], options, false),
+    async confidence() {
+      readback.enqueue(arenas.metrics.slice(plan.slots.confidence));
+      const [bytes] = await readback.flush();
+      return new Float32Array(bytes!);
+    },
+    loadConfidence: (values) => writeMetrics(plan.slots.confidence, values),
     mustDrain: (microBatches) => undrained + microBatches > METRIC_SLOTS,
     async drain() {
       const steps = pending;
@@ -265,18 +283,24 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
         const ranges = await readback.flush();
         const perBatch = waiting.length ? ranges.length / waiting.length : 0;
         waiting.forEach((batch, i) => {
-          const [losses, probabilities, evidenceLogits, ...states] = ranges
+          const [losses, probabilities, ...rest] = ranges
             .slice(i * perBatch, (i + 1) * perBatch)
             .map((bytes) => new Float32Array(bytes));
           criteriaLoss += losses![0]!;
           spanLoss += losses![1]!;
-          predictions.push({ batch, probabilities: probabilities!, evidenceLogits: evidenceLogits!, states });
+          const values = rest.splice(0, decodedCount);
+          const spans = evidenceHead.read({ values, ...batch }, evidence);
+          const [evidenceLogits, ...states] = rest;
+          predictions.push({ batch, probabilities: probabilities!, spans, evidenceLogits, states });
         });
         waiting = [];
       };
-      const metricsSlot = { ...RING_SLOT, size: 8 };
+      const metricsSlot = { ...plan.slots.ring, size: 8 };
+      const evidenceHead = evidenceHeadOf(plan.options.model), evidence = evidenceOptions(plan.options.model);
+      let decodedCount = 0;
       for (const batch of all) {
         const found = planned(plan.evaluation, batch);
+        decodedCount = found.outputs.decoded.length;
         upload(batch);
         run(
           [program(found, `evaluation ${batch.length}`)],

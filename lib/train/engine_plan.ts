@@ -7,7 +7,8 @@ import type { Gpu } from "../gpu/device.ts";
 import { programUniformBytes, STEP_RING_BYTES } from "../gpu/program.ts";
 import { createGraph, type Graph, type RecomputeLevel, type Target, targetOf } from "../graph/graph.ts";
 import { clipAndUpdate, LOSS_SCALE, momentLayout, type OptimizerOptions } from "../graph/optimizer.ts";
-import { layoutParameters, type ParameterSet } from "../graph/parameters.ts";
+import { foldConfidence } from "../graph/ops/losses.ts";
+import { averagedParameters, layoutParameters, type ParameterSet } from "../graph/parameters.ts";
 import { type MemoryPlan, planMemory, unionLayout } from "../graph/plan.ts";
 import { elementCount, type ElementType, type Tensor } from "../graph/tensor.ts";
 import {
@@ -18,11 +19,16 @@ import {
   trainingGraph,
 } from "../model/dual_agent.ts";
 import { batchTensors, inputBytes } from "../model/inputs.ts";
+import { type LearningRateOptions, scaleLearningRates } from "../model/parameter_groups.ts";
 
 /** What an engine is built for. */
 export interface EngineOptions {
   readonly model: DualAgentConfig;
   readonly optimizer: OptimizerOptions;
+  /** Learning rates by depth; one for all unless given. */
+  readonly learningRates?: LearningRateOptions;
+  /** Size of the adversarial perturbation of the word embeddings; none unless given. */
+  readonly adversarialEpsilon?: number;
   /** Texts per micro-batch. */
   readonly batchSize: number;
   /** Lengths in tokens that batches may have. */
@@ -36,6 +42,8 @@ export interface EngineOptions {
   readonly precision?: ElementType;
   /** Good steps in a row after which the loss scale doubles; `LOSS_SCALE` unless given. */
   readonly growthInterval?: number;
+  /** [K] weights of positive labels, where the loss has them; 1 unless given. */
+  readonly positiveWeight?: readonly number[];
   /** Keeps every hidden state of evaluation readable: for tests. */
   readonly keepStates?: boolean;
 }
@@ -45,6 +53,8 @@ export interface MemoryForecast {
   readonly parameters: number;
   readonly gradients: number;
   readonly moments: number;
+  /** Moving averages of the parameters; 0 where none are kept. */
+  readonly averages: number;
   readonly activations: number;
   readonly inputs: number;
   /** Readback staging, metrics ring and uniforms. */
@@ -67,10 +77,13 @@ export interface EnginePlan {
   readonly training: ReadonlyMap<number, PlannedGraph>;
   readonly evaluation: ReadonlyMap<number, PlannedGraph & { readonly outputs: EvaluationOutputs }>;
   readonly optimizer: PlannedGraph;
+  /** Places in the metrics arena. */
+  readonly slots: ReturnType<typeof metricsLayout>["slots"];
   readonly layouts: {
     readonly parameter: ArenaLayout;
     readonly gradient: ArenaLayout;
     readonly moment: ArenaLayout;
+    readonly average: ArenaLayout;
     readonly metrics: ArenaLayout;
     readonly input: ArenaLayout;
     readonly activation: ArenaLayout;
@@ -87,26 +100,44 @@ export const METRIC_WIDTH = 8;
 /** Smallest readback staging buffer: large tensors are read in pieces of it. */
 const READBACK_BYTES = 8 * 2 ** 20;
 
-const metrics = layoutSequential("metrics", [16, METRIC_SLOTS * METRIC_WIDTH * 4, 8], Infinity);
-
-/** The optimizer's control scalars, the metrics ring and the state of loss scaling as tensors of a graph. */
-function metricsTensors(g: Graph): { control: Tensor; ring: Tensor; lossScale: Tensor } {
+/** What stands on the GPU beside arrays and activations, by criteria K. */
+function metricsLayout(criteria: number) {
+  const sizes = [16, METRIC_SLOTS * METRIC_WIDTH * 4, criteria * 4, 3 * criteria * 4, 8];
+  const { slots, layout } = layoutSequential("metrics", sizes, Infinity);
+  const [control, ring, positiveWeight, confidence, lossScale] = slots;
   return {
-    lossScale: g.fixed("loss scale", [2], "metrics", LOSS_SCALE_SLOT),
-    control: g.fixed("control", [4], "metrics", metrics.slots[0]!),
-    ring: g.fixed("metrics ring", [METRIC_SLOTS, METRIC_WIDTH], "metrics", metrics.slots[1]!),
+    slots: {
+      control: control!,
+      ring: ring!,
+      positiveWeight: positiveWeight!,
+      confidence: confidence!,
+      lossScale: lossScale!,
+    },
+    layout,
   };
 }
 
-/** The place of the metrics ring in the metrics arena. */
-export const RING_SLOT = metrics.slots[1]!;
+/** The optimizer's control scalars, the metrics ring and the states of criteria loss and loss scaling as tensors of a graph. */
+function metricsTensors(g: Graph, { slots }: ReturnType<typeof metricsLayout>, criteria: number) {
+  return {
+    control: g.fixed("control", [4], "metrics", slots.control),
+    ring: g.fixed("metrics ring", [METRIC_SLOTS, METRIC_WIDTH], "metrics", slots.ring),
+    positiveWeight: g.fixed("positive weight", [criteria], "metrics", slots.positiveWeight),
+    confidence: g.fixed("confidence", [3 * criteria], "metrics", slots.confidence),
+    lossScale: g.fixed("loss scale", [2], "metrics", slots.lossScale),
+  };
+}
 
-/** The place of the loss scale and of its good steps in the metrics arena. */
-export const LOSS_SCALE_SLOT = metrics.slots[2]!;
+/** How fast the running confidence follows: a step counts for a tenth. */
+const CONFIDENCE_MOMENTUM = 0.1;
 
 /** What one batch of evaluation reads back, in this order. */
 export function evaluationTensors(outputs: EvaluationOutputs, { keepStates = false }: EngineOptions): Tensor[] {
-  return [outputs.probabilities, outputs.evidenceLogits, ...(keepStates ? outputs.states : [])];
+  return [
+    outputs.probabilities,
+    ...outputs.decoded,
+    ...(keepStates ? [outputs.evidenceLogits, ...outputs.states] : []),
+  ];
 }
 
 /** Refuses tensors that are bound whole and over the adapter's limit: recording would find them only in training. */
@@ -131,29 +162,31 @@ export function planEngine(
   options: EngineOptions,
   target: Target = targetOf(gpu),
 ): EnginePlan {
-  const { model, batchSize, lengths, recompute = "none", precision = "f32" } = options;
-  const parameters = layoutParameters(dualAgentParameters(model), target);
+  const { model, batchSize, lengths, precision = "f32" } = options;
+  const { learningRates = { differentialRatio: 1, layerDecay: 1 } } = options;
+  const layers = model.encoder.num_hidden_layers;
+  const parameters = layoutParameters(scaleLearningRates(dualAgentParameters(model), layers, learningRates), target);
+  const averaged = options.optimizer.averageDecay !== undefined;
+  const evaluated = averaged ? averagedParameters(parameters) : parameters;
   const training = new Map<number, PlannedGraph>();
   const evaluation = new Map<number, PlannedGraph & { outputs: EvaluationOutputs }>();
+  const metrics = metricsLayout(model.criteria);
   for (const length of lengths) {
     const bind = (g: Graph) => ({
       inputs: batchTensors(g, { size: batchSize, length, criteria: model.criteria }),
-      ring: metricsTensors(g).ring,
+      ...metricsTensors(g, metrics, model.criteria),
     });
-    const bindScaled = (g: Graph) => ({ ...bind(g), lossScale: metricsTensors(g).lossScale });
-    const train = trainingGraph(target, model, parameters, precision === "f16" ? bindScaled : bind, {
-      recompute,
-      precision,
-    });
+    const train = trainingGraph(target, model, parameters, bind, options);
     training.set(length, { graph: train.graph, plan: planMemory(train.graph) });
-    const evaluate = evaluationGraph(target, model, parameters, bind, { keepStates: options.keepStates ?? false });
+    const evaluate = evaluationGraph(target, model, evaluated, bind, { keepStates: options.keepStates ?? false });
     evaluation.set(length, { ...evaluate, plan: planMemory(evaluate.graph) });
   }
   const update = createGraph(target, true);
-  const { control, ring, lossScale: state } = metricsTensors(update);
+  const { control, ring, confidence, lossScale: state } = metricsTensors(update, metrics, model.criteria);
   const { growthInterval = LOSS_SCALE.growthInterval } = options;
   const scaling = precision === "f16" ? { state, growthInterval } : undefined;
   clipAndUpdate(update, parameters, options.optimizer, control, ring, scaling);
+  if (model.loss.adaptive) foldConfidence(update, confidence, CONFIDENCE_MOMENTUM);
   const optimizer = { graph: update, plan: planMemory(update) };
 
   const graphs = [...training.values(), ...evaluation.values(), optimizer];
@@ -172,6 +205,9 @@ export function planEngine(
     parameter: parameters.layout,
     gradient: { ...parameters.trainedLayout, label: "gradients" },
     moment: momentLayout(parameters, options.optimizer.name),
+    average: averaged
+      ? { ...parameters.trainedLayout, label: "averages" }
+      : { label: "averages", chunkBytes: [], totalBytes: 0 },
     metrics: metrics.layout,
     input: { label: "inputs", chunkBytes: [inputTotal], totalBytes: inputTotal },
     activation: unionLayout(graphs.map(({ plan }) => plan.layout)),
@@ -181,6 +217,7 @@ export function planEngine(
     parameters: layouts.parameter.totalBytes,
     gradients: layouts.gradient.totalBytes,
     moments: layouts.moment.totalBytes,
+    averages: layouts.average.totalBytes,
     activations: layouts.activation.totalBytes,
     inputs: inputTotal,
     buffers: readbackBytes + layouts.metrics.totalBytes + uniforms + STEP_RING_BYTES,
@@ -193,6 +230,7 @@ export function planEngine(
     training,
     evaluation,
     optimizer,
+    slots: metrics.slots,
     layouts,
     readbackBytes,
     memory: { ...memory, total },

@@ -2,7 +2,8 @@
 import { type Batch, lengthBuckets, materialise, planBatches } from "../data/batches.ts";
 import type { EncodedInput } from "../data/encoding.ts";
 import type { EncodingOptions } from "../data/input_frame.ts";
-import { aggregateWindows, type InputPrediction } from "./aggregation.ts";
+import type { ScoredSpan } from "../model/evidence_heads/evidence_head.ts";
+import { aggregateWindows, type InputPrediction, type ScoredEvidence } from "./aggregation.ts";
 import type { BatchPrediction, Engine } from "./engine.ts";
 import {
   type CriteriaMetrics,
@@ -12,7 +13,6 @@ import {
   evidencePairs,
   flatMetrics,
 } from "./metrics.ts";
-import { decodeSpan } from "./span_decoding.ts";
 
 /** How a split is evaluated. */
 export interface EvaluateOptions {
@@ -21,8 +21,8 @@ export interface EvaluateOptions {
   readonly padId: number;
   /** How a post's probabilities come from those of its windows. */
   readonly windowAggregation: EncodingOptions["aggregation"];
-  /** Longest evidence span in tokens. */
-  readonly maxSpanTokens: number;
+  /** Evidence spans of a post and criterion at most. */
+  readonly maxSpans: number;
   readonly lambdaClass: number;
   readonly lambdaSpan: number;
 }
@@ -45,33 +45,41 @@ export function evaluationBatches(
   return plan.map((planned) => materialise(planned, inputs, padId));
 }
 
-/** Decodes spans and scores posts, whichever engine made the predictions. */
+/** The characters of a post behind a span of tokens; undefined where it has none of the post's tokens. */
+function evidenceOf(
+  { firstToken, offsets }: EncodedInput,
+  { first, last, score }: ScoredSpan,
+): ScoredEvidence | undefined {
+  const from = Math.max(first - firstToken, 0), to = Math.min(last - firstToken, offsets.length / 2 - 1);
+  return from > to ? undefined : { start: offsets[2 * from]!, end: offsets[2 * to + 1]!, score };
+}
+
+/** Brings predictions back to posts and scores them, whichever engine made them. */
 export function scorePredictions(
   inputs: readonly EncodedInput[],
-  predictions: readonly Pick<BatchPrediction, "batch" | "probabilities" | "evidenceLogits">[],
-  { criteria, maxSpanTokens, windowAggregation }: Pick<
-    EvaluateOptions,
-    "criteria" | "maxSpanTokens" | "windowAggregation"
-  >,
+  predictions: readonly Pick<BatchPrediction, "batch" | "probabilities" | "spans">[],
+  { criteria, maxSpans, windowAggregation }: Pick<EvaluateOptions, "criteria" | "maxSpans" | "windowAggregation">,
 ): Pick<SplitEvaluation, "criteria" | "evidence"> {
   const perInput: InputPrediction[] = new Array(inputs.length);
-  for (const { batch, probabilities, evidenceLogits } of predictions) {
+  for (const { batch, probabilities, spans } of predictions) {
     const outputs = batch.labels.length / batch.size;
-    batch.inputs.forEach((input, row) => {
-      if (input < 0) return;
-      const { ids, firstToken, offsets } = inputs[input]!;
-      const column = (index: number) =>
-        Float32Array.from(ids, (_, token) => evidenceLogits[(row * batch.length + token) * 2 * outputs + index]!);
-      perInput[input] = {
+    batch.inputs.forEach((index, row) => {
+      const input = inputs[index];
+      if (!input) return;
+      perInput[index] = {
         probabilities: probabilities.subarray(row * outputs, (row + 1) * outputs),
-        spans: Array.from({ length: outputs }, (_, output) => {
-          const logits = { start: column(2 * output), end: column(2 * output + 1), firstToken, offsets };
-          return decodeSpan(logits, { maxTokens: maxSpanTokens });
-        }),
+        spans: Array.from(
+          { length: outputs },
+          (_, output) => spans[row * outputs + output]!.flatMap((span) => evidenceOf(input, span) ?? []),
+        ),
       };
     });
   }
-  const posts = aggregateWindows(inputs, perInput, { criteria: criteria.length, aggregation: windowAggregation });
+  const posts = aggregateWindows(inputs, perInput, {
+    criteria: criteria.length,
+    aggregation: windowAggregation,
+    maxSpans,
+  });
   const labels = Uint8Array.from(posts.examples.flatMap((example) => [...example.labels]));
   return {
     criteria: criteriaMetrics({ criteria, probabilities: posts.probabilities, labels }),

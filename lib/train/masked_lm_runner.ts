@@ -47,8 +47,9 @@ function batchOf(texts: readonly TokenQuery[], length: number, padId: number): B
     types: new Uint32Array(size * length),
     labels: new Float32Array(size),
     sampleWeight: new Float32Array(size),
-    spanStart: new Uint32Array(size),
-    spanEnd: new Uint32Array(size),
+    tags: new Uint8Array(size * length),
+    begins: new Uint32Array(size),
+    sentences: new Uint32Array(size * length),
     spanWeight: new Float32Array(size),
     inputs: Array.from({ length: size }, (_, row) => row < texts.length ? row : -1),
   };

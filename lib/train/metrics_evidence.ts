@@ -1,27 +1,28 @@
 /**
- * Metrics of the evidence agent, from one predicted and one gold character span per (post, criterion).
+ * Metrics of the evidence agent, from the predicted and the gold character spans of each (post, criterion): any number,
+ * or none. Several spans count as their words and characters together.
  *
  * The overlap measures follow SQuAD v1 (Rajpurkar et al., 2016), but compare the text as it is: no lower-casing, and no
  * removal of punctuation and articles, since evidence is a passage and not an answer.
  */
 import type { CharacterSpan, Example } from "../data/dataset.ts";
 
-/** One decision of the evidence agent; null is "no evidence". */
+/** One decision of the evidence agent; no span is "no evidence". */
 export interface EvidencePair {
   text: string;
-  predicted: CharacterSpan | null;
-  gold: CharacterSpan | null;
+  predicted: readonly CharacterSpan[];
+  gold: readonly CharacterSpan[];
 }
 
 /** Evidence metrics; the field names are those of the reports. A mean over no pairs is 0. */
 export interface EvidenceMetrics {
   /** Share of the pairs with gold evidence whose predicted words are the gold words. */
   exact_match: number;
-  /** Mean F1 of the bags of words (split at white space), over pairs with gold evidence; a predicted null scores 0. */
+  /** Mean F1 of the bags of words (split at white space), over pairs with gold evidence; predicting none scores 0. */
   token_f1: number;
-  /** Mean F1 of the character ranges, over pairs with gold evidence; a predicted null scores 0. */
+  /** Mean F1 of the character ranges, over pairs with gold evidence; predicting none scores 0. */
   char_f1: number;
-  /** Share of the pairs without gold evidence that are predicted null. */
+  /** Share of the pairs without gold evidence that are predicted none. */
   null_accuracy: number;
   /** Pairs with gold evidence. */
   support: number;
@@ -33,13 +34,13 @@ export interface EvidenceMetrics {
 export function evidenceMetrics(pairs: readonly EvidencePair[]): EvidenceMetrics {
   const totals = { exact_match: 0, token_f1: 0, char_f1: 0, null_accuracy: 0, support: 0, null_support: 0 };
   for (const { text, predicted, gold } of pairs) {
-    if (!gold) {
+    if (gold.length === 0) {
       totals.null_support++;
-      if (!predicted) totals.null_accuracy++;
+      if (predicted.length === 0) totals.null_accuracy++;
       continue;
     }
     totals.support++;
-    if (!predicted) continue;
+    if (predicted.length === 0) continue;
     const said = words(text, predicted), wanted = words(text, gold);
     if (said.join(" ") === wanted.join(" ")) totals.exact_match++;
     totals.token_f1 += bagF1(said, wanted);
@@ -63,23 +64,34 @@ export function evidenceMetrics(pairs: readonly EvidencePair[]): EvidenceMetrics
  */
 export function evidencePairs(
   examples: readonly Example[],
-  predicted: readonly (CharacterSpan | null)[],
+  predicted: readonly (readonly CharacterSpan[])[],
 ): EvidencePair[] {
-  return examples.flatMap(({ text, labels, evidence }, row) =>
-    evidence.flatMap((gold, k) =>
-      !gold && labels[k] === 1 ? [] : [{ text, gold, predicted: predicted[row * labels.length + k] ?? null }]
+  return examples.flatMap(({ text, labels, allEvidence }, row) =>
+    allEvidence.flatMap((gold, k) =>
+      gold.length === 0 && labels[k] === 1 ? [] : [{ text, gold, predicted: predicted[row * labels.length + k] ?? [] }]
     )
   );
 }
 
 /** The evidence baseline: the whole post is given as evidence for every criterion. */
 export function wholeTextBaseline(examples: readonly Example[]): EvidenceMetrics {
-  const whole = examples.flatMap(({ text, labels }) => Array.from(labels, () => ({ start: 0, end: text.length })));
+  const whole = examples.flatMap(({ text, labels }) => Array.from(labels, () => [{ start: 0, end: text.length }]));
   return evidenceMetrics(evidencePairs(examples, whole));
 }
 
-function words(text: string, { start, end }: CharacterSpan): string[] {
-  return text.slice(start, end).split(/\s+/u).filter((word) => word !== "");
+/** The spans in order, those that share characters joined. */
+function joined(spans: readonly CharacterSpan[]): CharacterSpan[] {
+  const apart: CharacterSpan[] = [];
+  for (const { start, end } of spans.toSorted((a, b) => a.start - b.start || a.end - b.end)) {
+    const last = apart.at(-1);
+    if (last && start < last.end) last.end = Math.max(last.end, end);
+    else apart.push({ start, end });
+  }
+  return apart;
+}
+
+function words(text: string, spans: readonly CharacterSpan[]): string[] {
+  return joined(spans).flatMap(({ start, end }) => text.slice(start, end).split(/\s+/u).filter((word) => word !== ""));
 }
 
 /** Harmonic mean of precision and recall of two bags. */
@@ -96,7 +108,16 @@ function bagF1(said: string[], wanted: string[]): number {
   return common === 0 ? 0 : (2 * common) / (said.length + wanted.length);
 }
 
-function rangeF1(a: CharacterSpan, b: CharacterSpan): number {
-  const overlap = Math.max(0, Math.min(a.end, b.end) - Math.max(a.start, b.start));
-  return overlap === 0 ? 0 : (2 * overlap) / (a.end - a.start + b.end - b.start);
+function rangeF1(a: readonly CharacterSpan[], b: readonly CharacterSpan[]): number {
+  const size = (spans: CharacterSpan[]) => spans.reduce((sum, { start, end }) => sum + end - start, 0);
+  const [left, right] = [joined(a), joined(b)];
+  const overlap = left.reduce(
+    (sum, one) =>
+      right.reduce(
+        (sum, other) => sum + Math.max(0, Math.min(one.end, other.end) - Math.max(one.start, other.start)),
+        sum,
+      ),
+    0,
+  );
+  return overlap === 0 ? 0 : (2 * overlap) / (size(left) + size(right));
 }

@@ -1,17 +1,20 @@
 /**
- * The arrays that share the parameters' layout (weights, gradients, both moments), read and written under the names
- * that checkpoints have for them.
+ * The arrays that share the parameters' layout (weights, gradients, moments, averages), read and written under the
+ * names that checkpoints have for them.
  */
 import { type Arena, uploadLarge } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { type Readback, readLarge } from "../gpu/readback.ts";
-import { momentSlot } from "../graph/optimizer.ts";
-import type { ParameterSpec } from "../graph/parameters.ts";
+import { momentSlot, OPTIMIZERS } from "../graph/optimizer.ts";
+import { isTrained, type ParameterSpec } from "../graph/parameters.ts";
 import { elementCount } from "../graph/tensor.ts";
 import type { EnginePlan } from "./engine_plan.ts";
 
-/** Which of the arrays that share the parameters' layout. */
-export type ParameterArray = "parameter" | "gradient" | "first_moment" | "second_moment";
+/**
+ * Which of the arrays that share the parameters' layout. `average` is what evaluation runs on: the moving average of what
+ * is trained where one is kept, else the parameter itself.
+ */
+export type ParameterArray = "parameter" | "gradient" | "first_moment" | "second_moment" | "average";
 
 /** A tensor as checkpoints name it. */
 export interface NamedTensor {
@@ -20,12 +23,34 @@ export interface NamedTensor {
   readonly data: () => Promise<Float32Array<ArrayBuffer>>;
 }
 
+/** Which tensors of an array. */
+export interface ArraySelection {
+  /** Leaves out what is frozen, which gradients and moments have no place for anyway. */
+  readonly trainedOnly?: boolean;
+}
+
 /** Access to the arrays of an engine. */
 export interface ParameterArrays {
-  /** Fills one array; `read` gives a tensor by checkpoint name. */
-  load(array: ParameterArray, read: (name: string, shape: readonly number[]) => Float32Array<ArrayBuffer>): void;
+  /**
+   * Fills one array; `read` gives a tensor by checkpoint name. A moving average starts at the parameters: what is loaded
+   * into them is loaded into it as well.
+   */
+  load(
+    array: ParameterArray,
+    read: (name: string, shape: readonly number[]) => Float32Array<ArrayBuffer>,
+    selection?: ArraySelection,
+  ): void;
   /** The tensors of one array under their checkpoint names. */
-  tensors(array: ParameterArray): NamedTensor[];
+  tensors(array: ParameterArray, selection?: ArraySelection): NamedTensor[];
+}
+
+/**
+ * The arrays of what is trained that a run needs to go on, besides the weights that it evaluates: the optimizer's
+ * moments, and the parameters themselves where an average of them is evaluated.
+ */
+export function resumeArrays({ optimizer }: Pick<EnginePlan["options"], "optimizer">): ParameterArray[] {
+  const moments = (["first_moment", "second_moment"] as const).slice(0, OPTIMIZERS[optimizer.name].moments);
+  return optimizer.averageDecay === undefined ? moments : [...moments, "parameter"];
 }
 
 /** Names and shapes of the checkpoint tensors that a parameter stands for. */
@@ -39,28 +64,39 @@ export function checkpointTensors(spec: ParameterSpec): { name: string; shape: n
 export function createParameterArrays(
   gpu: Gpu,
   plan: EnginePlan,
-  arenas: Readonly<Record<"parameter" | "gradient" | "moment", Arena>>,
+  arenas: Readonly<Record<"parameter" | "gradient" | "moment" | "average", Arena>>,
   readback: Readback,
 ): ParameterArrays {
-  const place = (array: ParameterArray, name: string) => {
-    const slot = plan.parameters.slot(name);
+  const { optimizer } = plan.options;
+  const isAveraged = (spec: ParameterSpec) => optimizer.averageDecay !== undefined && isTrained(spec);
+  const select = (array: ParameterArray, { trainedOnly = false }: ArraySelection) => {
+    if (array === "second_moment" && OPTIMIZERS[optimizer.name].moments < 2) return [];
+    const whole = !trainedOnly && (array === "parameter" || array === "average");
+    return whole ? plan.parameters.specs : plan.parameters.specs.filter(isTrained);
+  };
+  const place = (array: ParameterArray, spec: ParameterSpec) => {
+    const slot = plan.parameters.slot(spec.name);
+    if (array === "average") return arenas[isAveraged(spec) ? "average" : "parameter"].slice(slot);
     if (array === "first_moment") return arenas.moment.slice(momentSlot(plan.parameters, 0, slot));
     if (array === "second_moment") return arenas.moment.slice(momentSlot(plan.parameters, 1, slot));
     return arenas[array].slice(slot);
   };
   return {
-    load(array, read) {
-      for (const spec of plan.parameters.specs) {
-        const slice = place(array, spec.name);
+    load(array, read, selection = {}) {
+      for (const spec of select(array, selection)) {
+        const places = [place(array, spec)];
+        if (array === "parameter" && isAveraged(spec)) places.push(place("average", spec));
         for (const { name, shape, offset } of checkpointTensors(spec)) {
-          const size = elementCount(shape) * 4;
-          uploadLarge(gpu, { buffer: slice.buffer, offset: slice.offset + offset, size }, read(name, shape));
+          const values = read(name, shape);
+          for (const { buffer, offset: start } of places) {
+            uploadLarge(gpu, { buffer, offset: start + offset, size: elementCount(shape) * 4 }, values);
+          }
         }
       }
     },
-    tensors(array) {
-      const entries = plan.parameters.specs.flatMap((spec) => {
-        const { buffer, offset: start } = place(array, spec.name);
+    tensors(array, selection = {}) {
+      const entries = select(array, selection).flatMap((spec) => {
+        const { buffer, offset: start } = place(array, spec);
         return checkpointTensors(spec).map(({ name, shape, offset }) => ({
           name,
           shape,

@@ -1,7 +1,7 @@
 /**
- * What a checkpoint holds of a run: weights and moments as safetensors with Hugging Face names, `config.json` and
- * tokenizer files that Python's `transformers` reads, and `trainer_state.json` with everything else that the next step
- * depends on. Random numbers need no state: they are functions of seed and position.
+ * What a checkpoint holds of a run: weights (those that were evaluated) and the optimizer's arrays as safetensors with
+ * Hugging Face names, `config.json` and tokenizer files that Python's `transformers` reads, and `trainer_state.json` with
+ * everything else that the next step depends on. Random numbers need no state: they are functions of seed and position.
  */
 import { join } from "node:path";
 import { z } from "zod";
@@ -9,12 +9,12 @@ import { type Checkpoint, OPTIMIZER_FILE } from "../storage/checkpoint.ts";
 import { inputError, storageError } from "../support/errors.ts";
 import { openSafetensors, writeSafetensors } from "../weights/safetensors.ts";
 import type { Engine } from "./engine.ts";
-import type { ParameterArray } from "./parameter_arrays.ts";
+import { type ParameterArray, resumeArrays } from "./parameter_arrays.ts";
 
 /** File names within a checkpoint. */
 export const WEIGHTS_FILE = "model.safetensors";
-const STATE_FILE = "trainer_state.json";
-const CONFIG_FILE = "config.json";
+export const STATE_FILE = "trainer_state.json";
+export const CONFIG_FILE = "config.json";
 
 const epochRecord = z.strictObject({
   /** Counted from 1. */
@@ -49,12 +49,17 @@ const stateSchema = z.strictObject({
   seed: z.int(),
   /** Of a run that stores activations in 16 bits: what its loss is multiplied by, and steps since that last changed. */
   loss_scale: z.strictObject({ scale: z.number().positive(), good_steps: z.int().min(0) }).optional(),
+  /** The state of an adaptive criteria loss [3K]; null for the others. */
+  confidence: z.array(z.number()).nullable(),
   /** What must agree for the state to be continued. */
   signature: z.record(z.string(), z.json()),
 });
 
 /** Everything of a run that is not in the parameter arrays. */
 export type TrainerState = z.infer<typeof stateSchema>;
+
+/** The key of the SHA-256 of the base's weights, where a checkpoint holds no more than what was trained on top of them. */
+export const BASE_HASH = "base_sha256";
 
 /** What identifies a model's architecture and data: a checkpoint with another signature is refused. */
 export type Signature = TrainerState["signature"];
@@ -73,6 +78,7 @@ export function initialState(seed: number, signature: Signature): TrainerState {
     best: null,
     epochs_since_best: 0,
     seed,
+    confidence: null,
     signature,
   };
 }
@@ -84,18 +90,19 @@ export interface ModelFiles {
   readonly tokenizer: ReadonlyMap<string, Uint8Array>;
 }
 
-/** Writes a run's state into a folder; `publishCheckpoint` makes it atomic. */
+/** Writes a run's state into a folder, of the weights those that are trained; `publishCheckpoint` makes it atomic. */
 export async function writeState(
   folder: string,
   engine: Engine,
   state: TrainerState,
   files: ModelFiles,
 ): Promise<void> {
-  await writeSafetensors(join(folder, WEIGHTS_FILE), engine.tensors("parameter"), { format: "pt" });
-  const moments = (["first_moment", "second_moment"] as const).flatMap((array) =>
-    engine.tensors(array).map((tensor) => ({ ...tensor, name: `${array}.${tensor.name}` }))
+  const trainedOnly = { trainedOnly: true };
+  await writeSafetensors(join(folder, WEIGHTS_FILE), engine.tensors("average", trainedOnly), { format: "pt" });
+  const arrays = resumeArrays(engine.plan.options).flatMap((array) =>
+    engine.tensors(array, trainedOnly).map((tensor) => ({ ...tensor, name: `${array}.${tensor.name}` }))
   );
-  await writeSafetensors(join(folder, OPTIMIZER_FILE), moments);
+  await writeSafetensors(join(folder, OPTIMIZER_FILE), arrays);
   const scaling = await engine.lossScale();
   const stored: TrainerState = scaling
     ? { ...state, loss_scale: { scale: scaling.scale, good_steps: scaling.goodSteps } }
@@ -125,6 +132,15 @@ export function checkSignature(found: Signature, expected: Signature, where: str
   const keys = [...new Set([...Object.keys(found), ...Object.keys(expected)])];
   const different = keys.filter((key) => JSON.stringify(found[key]) !== JSON.stringify(expected[key]));
   if (different.length === 0) return;
+  if (different.length === 1 && different[0] === BASE_HASH) {
+    throw inputError(
+      `${where} holds what was trained on top of ${found["model"]} (revision ${
+        found["revision"]
+      }), whose weights are ` +
+        `no longer the same: their SHA-256 was ${found[BASE_HASH]} and is ${expected[BASE_HASH]}`,
+      "Restore the weights that it was trained on, or start a new study",
+    );
+  }
   const list = different.map((key) => `${key} is ${JSON.stringify(found[key])}, not ${JSON.stringify(expected[key])}`);
   throw inputError(
     `${where} was made by another model or on other data: ${list.join("; ")}`,
@@ -132,7 +148,10 @@ export function checkSignature(found: Signature, expected: Signature, where: str
   );
 }
 
-/** Loads weights, and with `moments` the optimizer's, from a checkpoint into an engine. */
+/**
+ * Loads the trained weights, and with `moments` all that training goes on from, from a checkpoint into an engine. What is
+ * frozen must be there before.
+ */
 export function loadArrays(folder: string, engine: Engine, { moments }: { moments: boolean }): void {
   const load = (array: ParameterArray, file: string, prefix: string) => {
     using tensors = openSafetensors(join(folder, file));
@@ -146,11 +165,10 @@ export function loadArrays(folder: string, engine: Engine, { moments }: { moment
         );
       }
       return tensors.readFloat32(prefix + name);
-    });
+    }, { trainedOnly: true });
   };
-  load("parameter", WEIGHTS_FILE, "");
-  if (moments) {
-    load("first_moment", OPTIMIZER_FILE, "first_moment.");
-    load("second_moment", OPTIMIZER_FILE, "second_moment.");
-  }
+  if (!moments) return load("parameter", WEIGHTS_FILE, "");
+  for (const array of resumeArrays(engine.plan.options)) load(array, OPTIMIZER_FILE, `${array}.`);
+  // Behind the parameters, which start the average anew.
+  load("average", WEIGHTS_FILE, "");
 }

@@ -6,6 +6,7 @@ import { lengthBuckets, materialise, planBatches, type PlannedBatch } from "../d
 import type { EncodedInput } from "../data/encoding.ts";
 import { type Checkpoint, latestValid, publishCheckpoint } from "../storage/checkpoint.ts";
 import { applyRetention, type RetentionPolicy } from "../storage/retention.ts";
+import { isTrained } from "../graph/parameters.ts";
 import { WinnowError } from "../support/errors.ts";
 import type { Engine, StepMetrics } from "./engine.ts";
 import { type EvaluateOptions, evaluateSplit } from "./evaluator.ts";
@@ -40,6 +41,8 @@ export interface TrainingProgress {
   readonly epochs: number;
   readonly step: number;
   readonly steps: number;
+  /** Of the heads, in the step that `metrics` are of; the encoder's are scaled by its parameter groups. */
+  readonly learningRate: number;
   readonly metrics: StepMetrics;
 }
 
@@ -112,6 +115,8 @@ async function restore(
   const checkpoint = newest.resumable ? newest : await latestValid(checkpoints, { resumable: true, onWarning });
   if (!checkpoint) return undefined;
   const state = await read(checkpoint);
+  // A checkpoint holds what is trained; what is frozen is as it was in the beginning.
+  if (!engine.plan.parameters.specs.every(isTrained)) options.initialise();
   loadArrays(checkpoint.folder, engine, { moments: true });
   const scaling = state.loss_scale;
   if (scaling) engine.setLossScale({ scale: scaling.scale, goodSteps: scaling.good_steps });
@@ -149,6 +154,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   const restored = options.resume ? await restore(options, isOver) : undefined;
   if (!restored) options.initialise();
   const state = restored ?? initialState(seed, options.signature);
+  if (state.confidence) engine.loadConfidence(Float32Array.from(state.confidence));
   /** The step of the last checkpoint that can be resumed. */
   let savedStep = restored?.step;
 
@@ -171,11 +177,14 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     const last = steps.at(-1);
     if (last) {
       const { step } = last;
-      options.onProgress?.({ epoch: state.epoch + 1, epochs: training.epochs, step, steps: totalSteps, metrics: last });
+      const learningRate = learningRateAt(step - 1, schedule);
+      const epoch = state.epoch + 1;
+      options.onProgress?.({ epoch, epochs: training.epochs, step, steps: totalSteps, learningRate, metrics: last });
     }
   };
   const save = async (kind: string, metrics: Record<string, number | null>) => {
     const started = performance.now();
+    if (engine.plan.options.model.loss.adaptive) state.confidence = [...await engine.confidence()];
     const info = { step: state.step, epoch: state.epoch, kind, metrics };
     const checkpoint = await publishCheckpoint(
       options.checkpoints,

@@ -43,6 +43,9 @@ export interface EncoderConfig {
   readonly pad_token_id: number;
 }
 
+/** The `model_type` of checkpoints that hold no whole model, so that nothing takes one for it. */
+export const PARTIAL_MODEL_TYPE = "winnow_trained_tensors";
+
 const positive = z.int().min(1).max(2 ** 24);
 const probability = z.number().min(0).max(1);
 const activation = z.enum(Object.keys(ACTIVATIONS) as Activation[]).default("gelu");
@@ -148,6 +151,12 @@ export function parseEncoderConfig(json: unknown, path: string): EncoderConfig {
   const supported = ENCODER_FAMILIES.map((family) => `"${family}"`).join(", ");
   const named = z.looseObject({ model_type: z.string() }).safeParse(json);
   if (!named.success) throw inputError(`${path} names no model_type`, `Choose a model of the type ${supported}`);
+  if (named.data.model_type === PARTIAL_MODEL_TYPE) {
+    throw inputError(
+      `${path} describes a checkpoint of only what was trained on top of another model`,
+      "Merge it first (docs/tuning.md)",
+    );
+  }
   const family = ENCODER_FAMILIES.find((family) => family === named.data.model_type);
   if (!family) {
     throw inputError(

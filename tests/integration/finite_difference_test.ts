@@ -18,14 +18,16 @@ import { activate as apply, copy, dropout, tanh } from "../../lib/graph/ops/elem
 import { embedding } from "../../lib/graph/ops/embedding.ts";
 import { layerNorm } from "../../lib/graph/ops/layer_norm.ts";
 import { feedForward, linear } from "../../lib/graph/ops/linear.ts";
-import { BCE, criteriaLoss, type Loss, spanLoss } from "../../lib/graph/ops/losses.ts";
+import { BCE, criteriaLoss, type Loss } from "../../lib/graph/ops/losses.ts";
 import { pool } from "../../lib/graph/ops/pool.ts";
 import { segmentMean } from "../../lib/graph/ops/segment_mean.ts";
+import { boundaryLoss } from "../../lib/graph/ops/spans.ts";
 import { softmax } from "../../lib/graph/ops/softmax.ts";
 import { broadcastTokens, tokenAttention } from "../../lib/graph/ops/tokens.ts";
 import { weightedSum } from "../../lib/graph/ops/weighted_sum.ts";
 import { elementCount, type Tensor } from "../../lib/graph/tensor.ts";
 import { randomStream } from "../../lib/support/rng.ts";
+import { spanTags } from "../support/agents.ts";
 import { norm } from "../support/golden.ts";
 import { activation, compileGraph, constant, type Leaf, parameter, VARIANTS } from "../support/graph_runner.ts";
 import { embeddingInputs, keyLimits } from "../support/op_inputs.ts";
@@ -234,16 +236,19 @@ const CHECKS: Record<string, Check> = {
     },
     op: (g, t) => criteriaLoss(g, { logits: t["logits"]!, labels: t["labels"]!, weight: t["weight"]! }, BCE),
   },
-  spanLoss: {
+  boundaryLoss: {
     inputs: {
       logits: hidden("logits", TEXTS, LENGTH, 6),
-      ...masks,
-      start: constant([TEXTS, 3], Uint32Array.of(0, 1, 2, 0, 1, 1, 0, 0, 0)),
-      end: constant([TEXTS, 3], Uint32Array.of(0, 6, 4, 3, 1, 2, 0, 0, 0)),
+      limits: masks.limits,
+      tags: constant(
+        [TEXTS, LENGTH, 3],
+        Uint32Array.from(
+          spanTags({ size: TEXTS, length: LENGTH }, [0, 1, 2, 0, 1, 1, 0, 0, 0], [0, 6, 4, 0, 1, 2, 0, 0, 0]),
+        ),
+      ),
       weight: constant([TEXTS, 3], Float32Array.of(1, 1, 0, 0.5, 1, 1, 1, 0, 0)),
     },
-    op: (g, t) =>
-      spanLoss(g, t["logits"]!, { mask: t["mask"]!, start: t["start"]!, end: t["end"]!, weight: t["weight"]! }),
+    op: (g, t) => boundaryLoss(g, t["logits"]!, { tags: t["tags"]!, limits: t["limits"]!, weight: t["weight"]! }),
   },
 };
 

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { openGpu } from "../../lib/gpu/device.ts";
 import { createGraph, type Graph, targetOf } from "../../lib/graph/graph.ts";
 import { activation as activate, type ActivationName, ACTIVATIONS } from "../../lib/graph/ops/activation.ts";
-import { concat, slice } from "../../lib/graph/ops/columns.ts";
+import { addColumns, concat, slice } from "../../lib/graph/ops/columns.ts";
 import { add, gate, multiply } from "../../lib/graph/ops/combine.ts";
 import { dropout } from "../../lib/graph/ops/elementwise.ts";
 import { pool } from "../../lib/graph/ops/pool.ts";
@@ -211,3 +211,44 @@ for (const count of [1, 2, 3, 5, 6, 7, 8]) {
     assert.deepEqual([...outputs.all], [...gradients.w, ...new Array(64 - count).fill(0)]);
   });
 }
+
+for (const [part, widths] of Object.entries({ "rows of vec4": [4, 8, 4], "odd rows": [3, 5, 2] })) {
+  Deno.test(`addColumns adds to the columns from its start on, and its gradients are slices (${part})`, async () => {
+    const rows = 5, [first, second, rest] = widths as [number, number, number], whole = first + second + rest;
+    const x = normal("x", rows * whole), a = normal("a", rows * first), b = normal("b", rows * rest);
+    const dy = normal("dy", rows * whole);
+    const { outputs, gradients } = await runGraph(gpu, {
+      inputs: {
+        x: activation([rows, whole], x),
+        a: activation([rows, first], a),
+        b: parameter([rows, rest], b),
+        dy: activation([rows, whole], dy),
+      },
+      build: (g, { x, a, b, dy }) => {
+        // x twice, so that its gradient is added to.
+        const y = add(g, addColumns(g, x, [{ start: 0, delta: a }, { start: first + second, delta: b }]), x);
+        return { outputs: { y }, seeds: [[y, dy]] };
+      },
+    });
+    for (let i = 0; i < rows * whole; i++) {
+      const row = Math.floor(i / whole), column = i % whole;
+      const delta = column < first
+        ? a[row * first + column]!
+        : column >= first + second
+        ? b[row * rest + column - first - second]!
+        : 0;
+      assert.equal(outputs.y[i], Math.fround(Math.fround(x[i]! + delta) + x[i]!), `y[${row}, ${column}]`);
+      assert.equal(gradients.x[i], 2 * dy[i]!);
+      if (column < first) assert.equal(gradients.a[row * first + column], dy[i]);
+      if (column >= first + second) assert.equal(gradients.b[row * rest + column - first - second], dy[i]);
+    }
+  });
+}
+
+Deno.test("addColumns refuses deltas that do not fit", () => {
+  const g = createGraph(targetOf(gpu), true);
+  const x = g.tensor("x", [4, 8]);
+  const add = (shape: number[], start: number) => () => addColumns(g, x, [{ start, delta: g.tensor("d", shape) }]);
+  assert.throws(add([4, 4], 5), { name: "RangeError", message: /columns within 0 and 8 but found 5 to 9/ });
+  assert.throws(add([3, 4], 0), { name: "RangeError", message: /delta 0 of shape \[4, 4\] but found \[3, 4\]/ });
+});

@@ -63,6 +63,9 @@ Deno.test("a model of the catalog is taken at its pinned commit, which is record
     assert.match(absent.stderr, /has no model "google-bert\/bert-base-uncased"/);
     assert.ok(hub.requests.length > 0 && hub.requests.every((path) => path.includes(PIN)), hub.requests.join());
     await train("fourth", [...settings, "model.revision=main"], online);
-    assert.ok(hub.requests.at(-1)!.endsWith("/google-bert/bert-base-uncased/revision/main"), hub.requests.at(-1));
+    assert.ok(
+      hub.requests.at(-1)!.endsWith("/google-bert/bert-base-uncased/revision/main"),
+      hub.requests.at(-1) ?? "no request",
+    );
   });
 });

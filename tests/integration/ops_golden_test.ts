@@ -10,8 +10,9 @@ import { activate, tanh } from "../../lib/graph/ops/elementwise.ts";
 import { embedding } from "../../lib/graph/ops/embedding.ts";
 import { layerNorm } from "../../lib/graph/ops/layer_norm.ts";
 import { linear } from "../../lib/graph/ops/linear.ts";
-import { BCE, criteriaLoss, spanLoss } from "../../lib/graph/ops/losses.ts";
+import { BCE, criteriaLoss } from "../../lib/graph/ops/losses.ts";
 import { pool } from "../../lib/graph/ops/pool.ts";
+import { boundaryLoss } from "../../lib/graph/ops/spans.ts";
 import type { GoldenTensor } from "../support/golden.ts";
 import {
   activationOf,
@@ -23,6 +24,7 @@ import {
   wordsOf,
 } from "../support/golden_ops.ts";
 import { activation, constant, parameter, runGraph, VARIANTS } from "../support/graph_runner.ts";
+import { spanTags } from "../support/agents.ts";
 import { embeddingInputs, keyLimits } from "../support/op_inputs.ts";
 import { runOptimizer } from "../support/optimizer_runner.ts";
 
@@ -179,17 +181,18 @@ const OPS: Record<string, GoldenOp> = {
     return { y: Float32Array.of(sum(outputs.items)), dlogits: outputs.dlogits };
   },
   spanLoss: async (get, _, target) => {
+    const mask = get("mask"), [size, length] = mask.shape as [number, number];
+    const tags = spanTags({ size, length }, get("start").data, get("end").data);
     const { outputs } = await runGraph(
       gpu,
       {
         inputs: {
           logits: activationOf(get("logits")),
-          mask: wordsOf(get("mask")),
-          start: wordsOf(get("start")),
-          end: wordsOf(get("end")),
+          tags: constant([size, length, 3], Uint32Array.from(tags)),
+          limits: constant([size], keyLimits(Uint32Array.from(mask.data), length)),
           weight: constantOf(get("weight")),
         },
-        build: (g, { logits, ...rest }) => ({ outputs: { ...spanLoss(g, logits, rest) } }),
+        build: (g, { logits, ...rest }) => ({ outputs: { ...boundaryLoss(g, logits, rest) } }),
       },
       target,
       { spanScale: 1 / Math.max(1, sum(get("weight").data)) },
@@ -247,17 +250,5 @@ for (const [variant, target] of Object.entries(VARIANTS).slice(0, 3)) {
       build: (g, { logits, labels, weight }) => ({ outputs: { ...criteriaLoss(g, { logits, labels, weight }, BCE) } }),
     }, target);
     assert.deepEqual([...bce.items, ...bce.dlogits], new Array(12).fill(0));
-
-    const { outputs: span } = await runGraph(gpu, {
-      inputs: {
-        logits: activation([1, 3, 2], logits),
-        mask: constant([1, 3], Uint32Array.of(1, 1, 0)),
-        start: constant([1, 1], Uint32Array.of(0)),
-        end: constant([1, 1], Uint32Array.of(1)),
-        weight: constant([1, 1], Float32Array.of(0)),
-      },
-      build: (g, { logits, ...rest }) => ({ outputs: { ...spanLoss(g, logits, rest) } }),
-    }, target);
-    assert.deepEqual([...span.items, ...span.dlogits], new Array(8).fill(0));
   });
 }

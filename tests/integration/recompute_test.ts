@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { openGpu } from "../../lib/gpu/device.ts";
 import { createGraph, RECOMPUTE_LEVELS, targetOf } from "../../lib/graph/graph.ts";
 import { planEngine } from "../../lib/train/engine_plan.ts";
+import { linearAgents } from "../support/agents.ts";
 import { largestDifference, norm } from "../support/golden.ts";
 import { constant, parameter, runGraph } from "../support/graph_runner.ts";
 import { dropout, tanh } from "../../lib/graph/ops/elementwise.ts";
@@ -90,7 +91,7 @@ for (const [name, model] of Object.entries(MODELS)) {
 Deno.test("BERT-base with texts of 512 tokens: each level plans less than the one before", () => {
   const bytes = RECOMPUTE_LEVELS.map((recompute) =>
     planEngine(gpu, {
-      model: {
+      model: linearAgents({
         encoder: {
           model_type: "bert",
           vocab_size: 30522,
@@ -107,10 +108,8 @@ Deno.test("BERT-base with texts of 512 tokens: each level plans less than the on
           pad_token_id: 0,
         },
         criteria: 9,
-        pooling: "cls",
-        criteriaDropout: 0.1,
-        evidenceDropout: 0.1,
-      },
+        dropout: 0.1,
+      }),
       optimizer: { name: "adamw", weightDecay: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
       batchSize: 8,
       lengths: [512],

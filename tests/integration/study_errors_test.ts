@@ -159,12 +159,22 @@ Deno.test("models that cannot be used", async (t) => {
       "fewer layers than config.json says": {
         args: [await model("layers", config({ num_hidden_layers: 2 }))],
         error: /lacks 16 of the model's tensors: encoder\.layer\.1\./,
-        remedy: /same BERT model/,
+        remedy: /belong to the same model/,
       },
       "another family": {
-        args: [await model("family", config({ model_type: "roberta" }))],
-        error: /family "roberta"; supported is "bert"/,
-        remedy: /Choose a BERT model/,
+        args: [await model("family", config({ model_type: "xlm-roberta" }))],
+        error: /family "xlm-roberta"; supported are "bert", "roberta", "distilbert"/,
+        remedy: /Choose a model of these families/,
+      },
+      "weights of another family": {
+        args: [await model("other", config({ model_type: "distilbert", n_layers: 1, n_heads: 2 }))],
+        error: /lacks 16 of the model's tensors: transformer\.layer\.0\.attention\.q_lin\.weight/,
+        remedy: /belong to the same model/,
+      },
+      "a decoder": {
+        args: [await model("decoder", config({ is_decoder: true }))],
+        error: /describes a decoder: is_decoder is true/,
+        remedy: /Choose an encoder/,
       },
       "no tokenizer": {
         args: [
@@ -177,8 +187,8 @@ Deno.test("models that cannot be used", async (t) => {
       },
       "no weights": {
         args: [await model("weights", (path) => Deno.remove(weights(path)))],
-        error: /has no weights: neither model\.safetensors nor /,
-        remedy: /safetensors weights/,
+        error: /has no weights: none of model\.safetensors, model\.safetensors\.index\.json, pytorch_model\.bin, /,
+        remedy: /layout of transformers/,
       },
       "longer texts than the model has positions": {
         args: [await model("positions", () => {}), "data.max_length=600"],

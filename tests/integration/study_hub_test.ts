@@ -33,6 +33,8 @@ Deno.test("a study takes model and data from the hub, and a second one makes no 
     assert.equal(second.trials[0]!.state, "COMPLETE");
     const summary = JSON.parse(await Deno.readTextFile(second.summary_report));
     assert.equal(summary.data.id, "org/name");
+    assert.equal(summary.data.revision, COMMIT);
+    assert.deepEqual(summary.data.files.map(({ path }: { path: string }) => path), TABLES);
     const config = JSON.parse(await Deno.readTextFile(join(second.trials[0]!.checkpoint!, "config.json")));
     assert.deepEqual(config.winnow.base, { id: "org/name", revision: COMMIT });
     assert.ok(hub.authorizations.hub.every((header) => header === "Bearer hf_secret"));

@@ -287,6 +287,41 @@ Deno.test("with activations in 16 bits a killed trial ends in the same bits, and
   });
 });
 
+Deno.test("so does one with Lion, rates by depth, an average of the weights and attacked words", async () => {
+  await withFolder(async (folder) => {
+    const expected = join(folder, "expected"), broken = join(folder, "broken");
+    const more = [
+      "--mode",
+      "single",
+      "training.optimizer=lion",
+      "training.learning_rate=1e-3",
+      "training.layer_wise_lr_decay=0.9",
+      "training.differential_lr_ratio=0.5",
+      "training.ema_decay=0.9",
+      "training.adversarial_epsilon=0.01",
+      "retention.save_every_steps=12",
+    ];
+    const [result, found] = await Promise.all([
+      runCommand("train", train(expected, ...more)).then(resultOf<StudyOutput>),
+      interrupted(broken, more, [
+        { ...at("SIGKILL", 13), saved: [["step", 12]] },
+        { ...at("SIGKILL", STEPS + 2), saved: [["epoch", STEPS]] },
+      ]),
+    ]);
+    assert.deepEqual(found, outcome(expected, result));
+    const groups = loggedEvents(expected).find(({ message }) => message === "trial started")!.context.parameter_groups;
+    assert.deepEqual(groups.map(({ learning_rate_scale }: Record<string, number>) => learning_rate_scale), [
+      ...[1, 1],
+      ...[0.45, 0.45],
+      ...[0.5 * 0.9 ** 2, 0.5 * 0.9 ** 2],
+    ]);
+    const rates = loggedEvents(expected).filter(({ message }) => message === "step")
+      .map(({ context }) => context.learning_rate);
+    // 5 of 44 steps of warmup.
+    assert.deepEqual([rates.length, rates[0], rates[5], rates[44 - 1]], [44, 0, 1e-3, 1e-3 * (1 - 38 / 39)]);
+  });
+});
+
 Deno.test("a study killed in a later trial keeps the trials before it and draws the same parameters", async () => {
   await withFolder(async (folder) => {
     const expected = join(folder, "expected"), killed = join(folder, "killed");

@@ -9,6 +9,7 @@ import { planEngine } from "../../lib/train/engine_plan.ts";
 import { loadArrays } from "../../lib/train/state.ts";
 import { readEncoderConfig } from "../../lib/weights/encoder_config.ts";
 import { writeSafetensors } from "../../lib/weights/safetensors.ts";
+import { linearAgents, noSpans } from "../support/agents.ts";
 import { askPython } from "../support/python.ts";
 import { resultOf, runCommand, TINY, withFolder } from "../support/commands.ts";
 import { largestDifference, parseTensors } from "../support/golden.ts";
@@ -66,9 +67,7 @@ function batchOf(
     types: new Uint32Array(size * length),
     labels: new Float32Array(size * criteria),
     sampleWeight: Float32Array.from({ length: size }, (_, row) => row < encodings.length ? 1 : 0),
-    spanStart: new Uint32Array(size * criteria),
-    spanEnd: new Uint32Array(size * criteria),
-    spanWeight: new Float32Array(size * criteria),
+    ...noSpans(size, length, criteria),
     inputs: Array.from({ length: size }, (_, row) => row < encodings.length ? row : -1),
   };
 }
@@ -101,7 +100,7 @@ Deno.test("a study is read by transformers and by Optuna", async (t) => {
       const engine = await openEngine(
         gpu,
         planEngine(gpu, {
-          model: { encoder, criteria, pooling: winnow.criteria_pooling, criteriaDropout: 0, evidenceDropout: 0 },
+          model: linearAgents({ encoder, criteria, pooling: winnow.criteria_pooling }),
           optimizer: { name: "adamw", weightDecay: 0, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
           batchSize: batch.size,
           lengths: [batch.length],
@@ -154,7 +153,7 @@ Deno.test("a study is read by transformers and by Optuna", async (t) => {
       compare("hidden states", real(ours!.states.at(-1)!, width), real(theirs.get("hidden")!.data, width));
       compare(
         "evidence logits",
-        real(ours!.evidenceLogits, 2 * criteria),
+        real(ours!.evidenceLogits!, 2 * criteria),
         real(theirs.get("evidenceLogits")!.data, 2 * criteria),
       );
       const rows = TEXTS.length * criteria;

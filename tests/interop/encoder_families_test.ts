@@ -19,6 +19,7 @@ import {
 } from "../../lib/weights/encoder_config.ts";
 import { resolveEncoderNames } from "../../lib/weights/encoder_names.ts";
 import { openWeights } from "../../lib/weights/weights_file.ts";
+import { linearAgents, noSpans } from "../support/agents.ts";
 import { resultOf, runCommand, withFolder } from "../support/commands.ts";
 import { cosine, largestDifference, norm, parseTensors, relativeDifference } from "../support/golden.ts";
 import { writeBatch } from "../support/batch_file.ts";
@@ -52,7 +53,7 @@ async function engineFor(encoder: EncoderConfig, batch: Batch, criteria: number,
   return await openEngine(
     gpu,
     planEngine(gpu, {
-      model: { encoder: still, criteria, pooling, criteriaDropout: 0, evidenceDropout: 0 },
+      model: linearAgents({ encoder: still, criteria, pooling }),
       optimizer: { name: "adamw", weightDecay: 0, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
       batchSize: batch.size,
       lengths: [batch.length],
@@ -194,14 +195,8 @@ for (const family of ["roberta", "distilbert"] as const) {
       loadArrays(checkpoint, engine, { moments: false });
       const filled: Batch = {
         ...batch,
-        ...Object.fromEntries(
-          (["labels", "spanWeight"] as const).map((
-            key,
-          ) => [key, new Float32Array(batch.size * winnow.criteria.length)]),
-        ),
-        ...Object.fromEntries(
-          (["spanStart", "spanEnd"] as const).map((key) => [key, new Uint32Array(batch.size * winnow.criteria.length)]),
-        ),
+        labels: new Float32Array(batch.size * winnow.criteria.length),
+        ...noSpans(batch.size, batch.length, winnow.criteria.length),
       };
       const { predictions } = await engine.evaluate([filled], { lambdaClass: 1, lambdaSpan: 1 });
       engine.close();

@@ -11,6 +11,7 @@ import { planEngine } from "../../lib/train/engine_plan.ts";
 import type { ParameterArray } from "../../lib/train/parameter_arrays.ts";
 import { encoderConfigJson, parseEncoderConfig } from "../../lib/weights/encoder_config.ts";
 import { writeSafetensors } from "../../lib/weights/safetensors.ts";
+import { linearAgents } from "../support/agents.ts";
 import { withFolder } from "../support/commands.ts";
 import { largestDifference, norm, parseTensors, relativeDifference } from "../support/golden.ts";
 import { askPython } from "../support/python.ts";
@@ -72,7 +73,7 @@ Deno.test("a word table of 119,547 x 768 trains over bindings of 128 MiB: gradie
     batch.ids.set([101, 7], 16);
     const target = { ...targetOf(gpu), maxBindingBytes: Math.min(BINDING, gpu.limits.maxStorageBufferBindingSize) };
     const plan = planEngine(gpu, {
-      model: { encoder, criteria: CRITERIA, pooling: "mean", criteriaDropout: 0, evidenceDropout: 0 },
+      model: linearAgents({ encoder, criteria: CRITERIA, pooling: "mean" }),
       optimizer: { name: "adamw", ...OPTIMIZER },
       batchSize: batch.size,
       lengths: [batch.length],

@@ -23,7 +23,7 @@ function makePair(seed: number) {
     const start = random.integer(text.length - 1);
     return { start, end: start + 1 + random.integer(text.length - start) };
   };
-  return { text, predicted: span(), gold: span() };
+  return { text, predicted: [span()], gold: [span()] };
 }
 
 /** Runs a Python peer with JSON in and JSON out. */
@@ -54,7 +54,7 @@ function assertClose(actual: unknown, expected: unknown, path = ""): void {
 Deno.test("metrics: equal scikit-learn's and SQuAD's", async () => {
   const cases = Array.from({ length: 40 }, (_, seed) => makeCase(seed, 1 + seed * 3));
   const pairs = Array.from({ length: 100 }, (_, seed) => makePair(seed));
-  const cut = (text: string, { start, end }: { start: number; end: number }) => text.slice(start, end);
+  const cut = (text: string, [span]: readonly { start: number; end: number }[]) => text.slice(span!.start, span!.end);
   const peer = await askPython("metrics_sklearn.py", {
     criteria: cases,
     pairs: pairs.map(({ text, predicted, gold }) => ({ predicted: cut(text, predicted), gold: cut(text, gold) })),

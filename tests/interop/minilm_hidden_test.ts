@@ -10,6 +10,7 @@ import { initialiseParameters } from "../../lib/study/model_source.ts";
 import { readEncoderConfig } from "../../lib/weights/encoder_config.ts";
 import { minilmFolder } from "../fixtures/fetch_minilm.ts";
 import { dataFolder } from "../fixtures/tweets_to_dataset.ts";
+import { linearAgents, noSpans } from "../support/agents.ts";
 import { parseTensors } from "../support/golden.ts";
 
 const tweets = join(dataFolder(), "tweet_sentiment", "train.csv");
@@ -51,7 +52,7 @@ Deno.test({
     const engine = await openEngine(
       gpu,
       planEngine(gpu, {
-        model: { encoder, criteria: 1, pooling: "cls", criteriaDropout: 0, evidenceDropout: 0 },
+        model: linearAgents({ encoder, criteria: 1 }),
         optimizer: { name: "adamw", weightDecay: 0, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
         batchSize: size,
         lengths: [length],
@@ -67,9 +68,7 @@ Deno.test({
       types: new Uint32Array(size * length),
       labels: new Float32Array(size),
       sampleWeight: new Float32Array(size).fill(1),
-      spanStart: new Uint32Array(size),
-      spanEnd: new Uint32Array(size),
-      spanWeight: new Float32Array(size),
+      ...noSpans(size, length, 1),
       inputs: posts.map((_, i) => i),
     };
     const { predictions } = await engine.evaluate([batch], { lambdaClass: 1, lambdaSpan: 1 });

@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { bertNormalizer } from "../../lib/text/bert_normalizer.ts";
 import { forEachWord } from "../../lib/text/bert_pre_tokenizer.ts";
+import { forEachByteLevelWord } from "../../lib/text/byte_level_pre_tokenizer.ts";
 import { askPython } from "../support/python.ts";
 
 type Row = [point: number, clean: string, chinese: string, accents: string, lower: string, kind: string];
@@ -28,5 +29,28 @@ Deno.test("every assigned code point is normalized and split as by the Python pa
     if (actual.join("|") !== expected.join("|")) differences.push(`U+${point.toString(16)}: ${actual} not ${expected}`);
   }
   assert.ok(rows.length > 130_000);
+  assert.deepEqual(differences, []);
+});
+
+Deno.test("every assigned code point is a letter, a number, whitespace or other as in byte-level BPE of tokenizers", async () => {
+  const expected = await askPython<string>("text_tokenizers.py", ["words"], { ranges: RANGES });
+  const differences: string[] = [];
+  let index = 0;
+  for (
+    const point of RANGES.flatMap(([first, last]) => Array.from({ length: last! - first! + 1 }, (_, i) => first! + i))
+  ) {
+    if (point >= 0xd800 && point < 0xe000) continue;
+    const character = String.fromCodePoint(point);
+    const words: string[] = [];
+    const text = `a${character}1${character}!${character}!`;
+    forEachByteLevelWord(text, (start, end) => words.push(text.slice(start, end)));
+    const joins = [["a" + character, "L"], [`${character}1${character}`, "N"], [`${character}1`, "S"]];
+    joins.push(["1" + character, "N"], [`${character}!${character}!`, "O"]);
+    const kind = joins.find(([word]) => words.includes(word!))?.[1] ?? "S";
+    if (kind !== expected[index]) differences.push(`U+${point.toString(16)}: ${kind} not ${expected[index]}`);
+    index++;
+  }
+  assert.equal(index, expected.length);
+  assert.ok(index > 130_000);
   assert.deepEqual(differences, []);
 });

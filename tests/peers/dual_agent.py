@@ -7,7 +7,7 @@ Shapes: B rows, T tokens, C hidden units, K criteria.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
@@ -29,13 +29,17 @@ class Batch:
     types: Tensor  # [B, T] token type ids
     labels: Tensor  # [B, K] 0 or 1
     sampleWeight: Tensor  # [B] 1 = the row counts in the criteria loss
-    spanStart: Tensor  # [B, K] token index, 0 = null span at CLS
-    spanEnd: Tensor  # [B, K] token index of the last token, inclusive
+    spanStart: Tensor  # [B, K] token index, 0 = null span at CLS; or [B, T, K] the share of each token
+    spanEnd: Tensor  # [B, K] token index of the last token, inclusive; or [B, T, K] the share of each token
     spanWeight: Tensor  # [B, K] 1 = the pair counts in the span loss
 
     @staticmethod
     def of(tensors: dict[str, Tensor], dtype: torch.dtype = torch.float32) -> Batch:
-        """A batch from stored tensors, whatever their integer or float width."""
+        """A batch from stored tensors, whatever their integer or float width; `tags` stand for several spans."""
+        if "tags" in tensors:
+            start, end = boundaries(tensors["tags"])
+            tensors = tensors | {"spanStart": torch.zeros(1), "spanEnd": torch.zeros(1)}
+            return replace(Batch.of({k: v for k, v in tensors.items() if k != "tags"}, dtype), spanStart=start, spanEnd=end)
         missing = [name for name in (*BATCH_INTEGERS, *BATCH_FLOATS) if name not in tensors]
         if missing:
             raise SystemExit(f"The batch lacks the tensors {', '.join(missing)}; it has {', '.join(sorted(tensors))}.")
@@ -113,6 +117,28 @@ def criteria_loss(logits: Tensor, labels: Tensor, sample_weight: Tensor) -> Tens
     return (per_row * sample_weight).sum() / (logits.shape[1] * sample_weight.sum().clamp(min=1))
 
 
+def boundaries(tags: Tensor) -> tuple[Tensor, Tensor]:
+    """Shares [B, T, K] of starts and ends among the gold spans in tags [B, T, K]; CLS has it all where there is none.
+
+    0 is outside, 1 the first token of a span, 2 a later one.
+    """
+    tags = tags.to(torch.int64)
+    following = torch.cat([tags[:, 1:], torch.zeros_like(tags[:, :1])], dim=1)
+    shares = []
+    for marks in (tags == 1, (tags > 0) & (following != 2)):
+        marks = marks.to(torch.float32)
+        marks[:, 0] += (marks.sum(dim=1) == 0).to(torch.float32)
+        shares.append(marks / marks.sum(dim=1, keepdim=True))
+    return shares[0], shares[1]
+
+
+def entropy(logits: Tensor, target: Tensor) -> Tensor:
+    """Summed cross-entropy of rows [N, T] against token indices [N] or shares [N, T]; -inf logits have no share."""
+    if target.dim() == 1:
+        return F.cross_entropy(logits, target, reduction="sum")
+    return -torch.where(target > 0, target * F.log_softmax(logits, dim=-1), 0.0).sum()
+
+
 def span_loss(logits: Tensor, mask: Tensor, start: Tensor, end: Tensor, weight: Tensor) -> Tensor:
     """Mean over weighted pairs (b, k) of (CE(start) + CE(end)) / 2; 0 when no pair is weighted.
 
@@ -125,8 +151,8 @@ def span_loss(logits: Tensor, mask: Tensor, start: Tensor, end: Tensor, weight: 
     ends = excluded[rows, :, 2 * criteria + 1]
     if rows.numel() == 0:
         return logits.sum() * 0.0  # a zero that still reaches every parameter
-    start_entropy = F.cross_entropy(starts, start[rows, criteria], reduction="sum")
-    end_entropy = F.cross_entropy(ends, end[rows, criteria], reduction="sum")
+    at = (rows, criteria) if start.dim() == 2 else (rows, slice(None), criteria)
+    start_entropy, end_entropy = entropy(starts, start[at]), entropy(ends, end[at])
     return (start_entropy + end_entropy) / 2 / rows.numel()
 
 

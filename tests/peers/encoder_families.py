@@ -5,7 +5,7 @@
 Calls are [[command, request], ...] and answers a list, since starting transformers takes longer than any of these:
 
 make:       {"folder", "model_type", "config", "seed", "format", "oldNames", "tied"} -> {"names"} writes config.json,
-            vocab.txt and the weights of a masked language model as safetensors, pytorch_model.bin or flax_model.msgpack;
+            a tokenizer (WordPiece, or byte-level BPE for RoBERTa) and the weights of a masked language model as safetensors, pytorch_model.bin or flax_model.msgpack;
             the same seed gives the same numbers in every format
 reference:  {"folder", "batch", "out", "criteria", "pooling"} -> {"loss"} reads the batch (names of docs/numerics.md), adds
             random heads to the encoder and writes heads, hidden states and gradients of the joint loss to `out`
@@ -24,19 +24,32 @@ from pathlib import Path
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
+from tokenizers.pre_tokenizers import ByteLevel
 from torch import Tensor
 from transformers import AutoConfig, AutoModelForMaskedLM, PreTrainedModel
 
 from dual_agent import Batch, DualAgent, is_norm, losses
 
-SPECIAL = {"bert": ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"], "roberta": ["[CLS]", "[PAD]", "[SEP]", "[UNK]", "[MASK]"]}
-
-
-def vocabulary(model_type: str, size: int) -> list[str]:
-    """Special tokens in the family's order, every ASCII character as a word's start and within, and filler."""
-    letters = [chr(code) for code in range(33, 127)]
-    words = SPECIAL.get(model_type, SPECIAL["bert"]) + letters + [f"##{letter}" for letter in letters]
-    return words + [f"filler{index}" for index in range(size - len(words))]
+def write_tokenizer(folder: Path, model_type: str, size: int) -> None:
+    """Special tokens first, then all that any text needs, then filler: vocab.txt, or vocab.json and merges.txt."""
+    if model_type == "roberta":
+        merges = [("Ġ", "t"), ("h", "e"), ("Ġt", "he"), ("i", "n"), ("Ġ", "I")]
+        words = ["<s>", "<pad>", "</s>", "<unk>", "<mask>", *sorted(ByteLevel.alphabet())]
+        words += [left + right for left, right in merges]
+        config = {"tokenizer_class": "RobertaTokenizer"}
+    else:
+        letters = [chr(code) for code in range(33, 127)]
+        words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *letters, *(f"##{letter}" for letter in letters)]
+        config = {"do_lower_case": True}
+    words += [f"filler{index}" for index in range(size - len(words))]
+    if model_type == "roberta":
+        ids = {word: index for index, word in enumerate(words)}
+        (folder / "vocab.json").write_text(json.dumps(ids, ensure_ascii=False), encoding="utf-8")
+        lines = ["#version: 0.2", *(f"{left} {right}" for left, right in merges)]
+        (folder / "merges.txt").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    else:
+        (folder / "vocab.txt").write_text("\n".join(words) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps(config), encoding="utf-8")
 
 
 def randomise(model: PreTrainedModel, seed: int) -> None:
@@ -101,8 +114,7 @@ def make(folder: str, model_type: str, config: dict, seed: int, format: str, old
         state = {old_name(name): tensor for name, tensor in state.items()}
     found.architectures = [type(model).__name__]
     found.save_pretrained(place)
-    (place / "vocab.txt").write_text("\n".join(vocabulary(model_type, found.vocab_size)) + "\n", encoding="utf-8")
-    (place / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True}), encoding="utf-8")
+    write_tokenizer(place, model_type, found.vocab_size)
     if format == "safetensors":
         save_file(state, place / "model.safetensors", metadata={"format": "pt"})
     elif format == "pytorch":

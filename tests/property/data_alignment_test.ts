@@ -41,7 +41,8 @@ Deno.test("alignment: any substring is found exactly, at its first place", () =>
       const alignment = sentenceAligner(text)(cut);
       if (cut === "") return assert.equal(alignment.status, "not_found");
       const start = text.indexOf(cut);
-      assert.deepEqual(alignment, { status: "exact", start, end: start + cut.length });
+      const repeated = text.indexOf(cut, start + cut.length) >= 0;
+      assert.deepEqual(alignment, { status: "exact", start, end: start + cut.length, repeated });
     }),
   );
 });

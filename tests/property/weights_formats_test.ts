@@ -98,7 +98,7 @@ function isRefused(open: (path: string) => WeightsFile, bytes: Uint8Array): bool
   } catch (error) {
     assert.ok(
       error instanceof WinnowError && error.kind === "input",
-      error instanceof Error ? error.stack : `${error}`,
+      error instanceof Error ? error.stack ?? error.message : `${error}`,
     );
     return true;
   }

@@ -1,6 +1,7 @@
 /** Batches as files that the Python peers read. */
 import type { Batch } from "../../lib/data/batches.ts";
 import { writeSafetensors } from "../../lib/weights/safetensors.ts";
+import { firstSpans } from "./agents.ts";
 
 /** Writes a batch under the names of docs/numerics.md. */
 export async function writeBatch(path: string, batch: Batch) {
@@ -15,8 +16,8 @@ export async function writeBatch(path: string, batch: Batch) {
     tensor("mask", tokens, batch.mask),
     tensor("types", tokens, batch.types),
     tensor("labels", pairs, batch.labels),
-    tensor("spanStart", pairs, batch.spanStart),
-    tensor("spanEnd", pairs, batch.spanEnd),
+    tensor("spanStart", pairs, firstSpans(batch).start),
+    tensor("spanEnd", pairs, firstSpans(batch).end),
     tensor("spanWeight", pairs, batch.spanWeight),
     tensor("sampleWeight", [batch.size], batch.sampleWeight),
   ]);

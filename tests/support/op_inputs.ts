@@ -2,6 +2,7 @@
 import type { Batch } from "../../lib/data/batches.ts";
 import { createGraph, type Target } from "../../lib/graph/graph.ts";
 import type { Tensor } from "../../lib/graph/tensor.ts";
+import { noSpans } from "./agents.ts";
 import { batchTensors, packBatch } from "../../lib/model/inputs.ts";
 import { constant, type Leaf } from "./graph_runner.ts";
 
@@ -30,9 +31,7 @@ export function embeddingInputs(
     types: types ?? new Uint32Array(size * length),
     labels: new Float32Array(size),
     sampleWeight: new Float32Array(size),
-    spanStart: new Uint32Array(size),
-    spanEnd: new Uint32Array(size),
-    spanWeight: new Float32Array(size),
+    ...noSpans(size, length, 1),
     inputs: [],
   }, { model_type: "bert", pad_token_id: padId, type_vocab_size: 2 });
   const places = batchTensors(createGraph({} as Target, false), { size, length, criteria: 1 });

@@ -3,6 +3,7 @@ import type { Batch } from "../../lib/data/batches.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
 import { type RecomputeLevel, type Target, targetOf } from "../../lib/graph/graph.ts";
 import { elementCount } from "../../lib/graph/tensor.ts";
+import { linearAgents, noSpans, spanTags } from "./agents.ts";
 import type { DualAgentConfig } from "../../lib/model/dual_agent.ts";
 import type { EncoderConfig } from "../../lib/model/encoder.ts";
 import { randomStream } from "../../lib/support/rng.ts";
@@ -15,9 +16,13 @@ export interface SmallOptions {
   readonly encoder?: Partial<EncoderConfig>;
   readonly model?: Partial<Omit<DualAgentConfig, "encoder">>;
   readonly optimizer?: Partial<EngineOptions["optimizer"]>;
+  readonly learningRates?: EngineOptions["learningRates"];
+  readonly adversarialEpsilon?: number;
   readonly batchSize?: number;
   readonly lengths?: readonly number[];
   readonly target?: Partial<Target>;
+  /** Keeps hidden states and evidence logits readable. */
+  readonly keepStates?: boolean;
   /** Probability of every dropout. */
   readonly dropout?: number;
   readonly recompute?: RecomputeLevel;
@@ -30,26 +35,26 @@ export function planSmall(gpu: Gpu, options: SmallOptions = {}): EnginePlan {
   const { dropout = 0 } = options;
   return planEngine(gpu, {
     model: {
-      encoder: {
-        model_type: "bert",
-        vocab_size: 60,
-        hidden_size: 32,
-        num_hidden_layers: 2,
-        num_attention_heads: 2,
-        intermediate_size: 48,
-        max_position_embeddings: 64,
-        type_vocab_size: 2,
-        layer_norm_eps: 1e-12,
-        hidden_act: "gelu",
-        hidden_dropout_prob: dropout,
-        attention_probs_dropout_prob: dropout,
-        pad_token_id: 0,
-        ...options.encoder,
-      },
-      criteria: 3,
-      pooling: "cls",
-      criteriaDropout: dropout,
-      evidenceDropout: dropout,
+      ...linearAgents({
+        criteria: 3,
+        dropout,
+        encoder: {
+          model_type: "bert",
+          vocab_size: 60,
+          hidden_size: 32,
+          num_hidden_layers: 2,
+          num_attention_heads: 2,
+          intermediate_size: 48,
+          max_position_embeddings: 64,
+          type_vocab_size: 2,
+          layer_norm_eps: 1e-12,
+          hidden_act: "gelu",
+          hidden_dropout_prob: dropout,
+          attention_probs_dropout_prob: dropout,
+          pad_token_id: 0,
+          ...options.encoder,
+        },
+      }),
       ...options.model,
     },
     optimizer: {
@@ -61,11 +66,14 @@ export function planSmall(gpu: Gpu, options: SmallOptions = {}): EnginePlan {
       maxGradNorm: 1,
       ...options.optimizer,
     },
+    ...(options.learningRates ? { learningRates: options.learningRates } : {}),
+    adversarialEpsilon: options.adversarialEpsilon ?? 0,
     batchSize: options.batchSize ?? 4,
     lengths: options.lengths ?? [8, 13],
     recompute: options.recompute ?? "none",
     precision: options.precision ?? "f32",
     ...(options.growthInterval === undefined ? {} : { growthInterval: options.growthInterval }),
+    keepStates: options.keepStates ?? false,
   }, { ...targetOf(gpu), ...options.target });
 }
 
@@ -98,11 +106,10 @@ export function randomBatch(
     types: new Uint32Array(count),
     labels: new Float32Array(pairs),
     sampleWeight: new Float32Array(rows),
-    spanStart: new Uint32Array(pairs),
-    spanEnd: new Uint32Array(pairs),
-    spanWeight: new Float32Array(pairs),
+    ...noSpans(rows, length, criteria),
     inputs: Array.from({ length: rows }, (_, row) => row < rows - filler ? row : -1),
   };
+  const start = new Uint32Array(pairs), end = new Uint32Array(pairs);
   for (let row = 0; row < rows - filler; row++) {
     const tokens = row === 0 ? length : 3 + random.integer(length - 3);
     batch.sampleWeight[row] = 1;
@@ -113,18 +120,19 @@ export function randomBatch(
     }
     for (let pair = row * criteria; pair < (row + 1) * criteria; pair++) {
       batch.labels[pair] = random.integer(2);
-      batch.spanStart[pair] = batch.labels[pair] ? 1 + random.integer(tokens - 1) : 0;
-      batch.spanEnd[pair] = batch.labels[pair] ? Math.min(tokens - 1, batch.spanStart[pair]! + random.integer(3)) : 0;
+      start[pair] = batch.labels[pair] ? 1 + random.integer(tokens - 1) : 0;
+      end[pair] = batch.labels[pair] ? Math.min(tokens - 1, start[pair]! + random.integer(3)) : 0;
       batch.spanWeight[pair] = Number(random.integer(5) > 0);
     }
   }
+  batch.tags = spanTags(batch, start, end);
   return batch;
 }
 
 /** Rows [from, to) of a batch as a batch of their own. */
 export function rowsOf(batch: Batch, from: number, to: number): Batch {
   const criteria = batch.labels.length / batch.size;
-  const cut = <T extends Uint32Array | Float32Array>(values: T, each: number) =>
+  const cut = <T extends Uint32Array | Float32Array | Uint8Array>(values: T, each: number) =>
     values.slice(from * each, to * each) as T;
   return {
     size: to - from,
@@ -134,8 +142,9 @@ export function rowsOf(batch: Batch, from: number, to: number): Batch {
     types: cut(batch.types, batch.length),
     labels: cut(batch.labels, criteria),
     sampleWeight: cut(batch.sampleWeight, 1),
-    spanStart: cut(batch.spanStart, criteria),
-    spanEnd: cut(batch.spanEnd, criteria),
+    tags: cut(batch.tags, batch.length * criteria),
+    begins: cut(batch.begins, 1),
+    sentences: cut(batch.sentences, batch.length),
     spanWeight: cut(batch.spanWeight, criteria),
     inputs: batch.inputs.slice(from, to),
   };

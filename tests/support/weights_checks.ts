@@ -16,7 +16,7 @@ export async function inFolder(use: (folder: string) => Promise<void> | void): P
 /** The action must end in an input error with a remedy. */
 export function assertRefused(action: () => unknown, message: RegExp): void {
   assert.throws(action, (error) => {
-    assert.ok(error instanceof WinnowError, error instanceof Error ? error.stack : String(error));
+    assert.ok(error instanceof WinnowError, error instanceof Error ? error.stack ?? error.message : String(error));
     assert.equal(error.kind, "input");
     assert.notEqual(error.remedy, "");
     assert.match(error.message, message);

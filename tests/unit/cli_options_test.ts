@@ -1,5 +1,10 @@
 import assert from "node:assert/strict";
-import { parseEvaluateOptions, parseResumeOptions, parseTrainOptions } from "../../lib/cli/options.ts";
+import {
+  parseDataOptions,
+  parseEvaluateOptions,
+  parseResumeOptions,
+  parseTrainOptions,
+} from "../../lib/cli/options.ts";
 import { WinnowError } from "../../lib/support/errors.ts";
 
 Deno.test("train: defaults, all options, overrides in order", () => {
@@ -31,6 +36,15 @@ Deno.test("resume and evaluate take ids and leave out what is not given", () => 
   });
 });
 
+Deno.test("data: a configuration and settings", () => {
+  assert.deepEqual(parseDataOptions([]), { json: false, overrides: [], config: "configs/quickstart.yaml" });
+  assert.deepEqual(parseDataOptions(["--json", "--config", "a.yaml", "data.id=x"]), {
+    json: true,
+    overrides: ["data.id=x"],
+    config: "a.yaml",
+  });
+});
+
 const BAD: [(args: string[]) => unknown, string[], RegExp][] = [
   [parseTrainOptions, ["--confg", "x"], /^unknown option --confg; did you mean --config\?$/],
   [parseTrainOptions, ["--zzzzzz"], /^unknown option --zzzzzz$/],
@@ -44,6 +58,7 @@ const BAD: [(args: string[]) => unknown, string[], RegExp][] = [
   [parseTrainOptions, ["configs/x.yaml"], /^unexpected argument "configs\/x\.yaml"$/],
   [parseTrainOptions, ["=1"], /^unexpected argument "=1"$/],
   [parseResumeOptions, ["--study-id", "../x"], /^Expected --study-id to be an id but found "\.\.\/x"$/],
+  [parseDataOptions, ["--mode", "hpo"], /^unknown option --mode/],
   [parseEvaluateOptions, [], /^Expected one of --study-id and --trial-id but found neither$/],
   [parseEvaluateOptions, ["--study-id", "a", "--trial-id", "b"], /but found both$/],
 ];

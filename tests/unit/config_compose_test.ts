@@ -177,8 +177,9 @@ const BAD_OVERRIDES: [string[], string][] = [
     "Expected training.learning_rate to be a number greater than 0 and at most 1 but found Infinity (command line)",
   ],
   [
-    ["model.criteria_pooling=max"],
-    'Expected model.criteria_pooling to be one of cls, mean but found "max" (command line)',
+    ["model.criteria_pooling=maxx"],
+    'Expected model.criteria_pooling to be one of cls, mean, max, attention, last_2_layer_mix but found "maxx" ' +
+    "(command line)",
   ],
   [
     ["model.hidden_dropout=1"],
@@ -238,7 +239,7 @@ const BAD_OVERRIDES: [string[], string][] = [
     'Expected data.criterion_texts to be a mapping or null but found "tired" (command line)',
   ],
   [
-    ["data.splits={validation: 0.5, test: 0.5, seed: 1}"],
+    ["data.splits={declared: true, validation: 0.5, test: 0.5, seed: 1}"],
     "Expected data.splits.validation + data.splits.test to be less than 1 but found 0.5 + 0.5 (command line)",
   ],
   [
@@ -300,7 +301,7 @@ const BAD_AXES: [string, string, string][] = [
   [
     "data.splits.seed",
     "{type: int, low: 1, high: 2}",
-    "search_space cannot vary data.splits.seed: the trials of a study share it (model, training, seed, " +
+    "search_space cannot vary data.splits.seed: the trials of a study share it (model, loss, tuning, training, augmentation, seed, " +
     "data.input_format, data.max_length, data.doc_stride and data.window_aggregation may vary)",
   ],
   [
@@ -346,8 +347,8 @@ const BAD_AXES: [string, string, string][] = [
   ],
   [
     "model.criteria_pooling",
-    "{type: categorical, choices: [cls, max]}",
-    'Expected model.criteria_pooling to be one of cls, mean but search_space has "max"',
+    "{type: categorical, choices: [cls, maxx]}",
+    'Expected model.criteria_pooling to be one of cls, mean, max, attention, last_2_layer_mix but search_space has "maxx"',
   ],
   [
     "training.batch_size",

@@ -1,4 +1,5 @@
 import assert from "node:assert/strict";
+import { growth } from "../support/growth.ts";
 import { normaliseText, sentenceAligner } from "../../lib/data/alignment.ts";
 
 /** What the sentence covers in the text, with its status. */
@@ -10,8 +11,13 @@ function found(text: string, sentence: string): [string, string] | "not_found" {
 }
 
 Deno.test("alignment: an exact sentence, the first of two, without the white space around it", () => {
-  assert.deepEqual(sentenceAligner("a b. 😭 a b.")(" a b.\n"), { status: "exact", start: 0, end: 4 });
-  assert.deepEqual(sentenceAligner("😭 a b. a b.")("a b."), { status: "exact", start: 3, end: 7 });
+  const exact = { status: "exact", repeated: true };
+  assert.deepEqual(sentenceAligner("a b. 😭 a b.")(" a b.\n"), { ...exact, start: 0, end: 4 });
+  assert.deepEqual(sentenceAligner("😭 a b. a b.")("a b."), { ...exact, start: 3, end: 7 });
+  assert.deepEqual(sentenceAligner("😭 a b. a c.")("a b."), { ...exact, start: 3, end: 7, repeated: false });
+  const normalised = { status: "normalised", start: 2, end: 7 };
+  assert.deepEqual(sentenceAligner("x I’m I. I’m")("i'm i"), { ...normalised, repeated: false });
+  assert.deepEqual(sentenceAligner("x I’m I. I’m I")("i'm i"), { ...normalised, repeated: true });
 });
 
 Deno.test("alignment: quotes, dashes, white space, case, composition and invisible characters are seen through", () => {
@@ -35,12 +41,52 @@ Deno.test("alignment: quotes, dashes, white space, case, composition and invisib
   for (const [text, sentence, covered] of cases) assert.deepEqual(found(text, sentence), ["normalised", covered]);
 });
 
-Deno.test("alignment: what is not there is not found, nor a part of a character", () => {
-  assert.equal(found("I sleep well.", "I never sleep."), "not_found");
-  assert.equal(found("Ein caf\u00e9", "ein cafe"), "not_found");
-  assert.equal(found("wait… what", "WAIT.."), "not_found");
-  assert.equal(found("wait…what", "..WHAT"), "not_found");
-  for (const empty of ["", " \n", "\u200b"]) assert.equal(found("some text", empty), "not_found");
+Deno.test("alignment: a paraphrase or another spelling is the most similar passage of whole words", () => {
+  const cases: [text: string, sentence: string, covered: string, score: number][] = [
+    ["Well. I realy can’t sleep, ever. Bye", "I really can't sleep", "I realy can’t sleep", 1 - 1 / 20],
+    ["So: (I cry every night) ok", "I cry every single night", "I cry every night", 1 - 7 / 24],
+    ["Ein caf\u00e9", "ein cafe", "Ein caf\u00e9", 1 - 1 / 8],
+    ["😭 I ﬁnally sleept 😭", "I finally slept", "I ﬁnally sleept", 1 - 1 / 15],
+    ["ずっと眠れない日々です。", "ずっと眠れない毎日です。", "ずっと眠れない日々です。", 1 - 2 / 14],
+    ["I was tired. I am tired. I be tired.", "I am  tyred.", "I am tired.", 1 - 1 / 11],
+  ];
+  for (const [text, sentence, covered, score] of cases) {
+    const found = sentenceAligner(text, 0.5)(sentence);
+    assert.ok(found.status === "fuzzy", `${sentence}: ${found.status}`);
+    assert.equal(text.slice(found.start, found.end), covered);
+    assert.ok(Math.abs(found.score - score) < 1e-12, `${sentence}: ${found.score} for ${score}`);
+  }
+});
+
+Deno.test("alignment: of equally similar passages the first, and of those the shortest", () => {
+  const align = sentenceAligner("a tired man, a tired mon, a tired men", 0.5);
+  assert.deepEqual(align("a tired mxn"), { status: "fuzzy", start: 0, end: 11, score: 1 - 1 / 11 });
+});
+
+Deno.test("alignment: below the least score a sentence is not found, and the score is told", () => {
+  assert.deepEqual(sentenceAligner("I sleep well.", 0.8)("I never sleep."), { status: "not_found", score: 1 - 7 / 14 });
+  // Two of the three dots that one character stands for: the whole character is taken.
+  assert.deepEqual(sentenceAligner("wait… what")("WAIT.."), { status: "fuzzy", start: 0, end: 5, score: 1 });
+  assert.deepEqual(sentenceAligner("zzz")("abc"), { status: "not_found", score: null });
+  for (const empty of ["", " \n", "\u200b"]) {
+    assert.deepEqual(sentenceAligner("some text")(empty), { status: "not_found", score: null });
+  }
+  assert.deepEqual(sentenceAligner(" \n")("abc"), { status: "not_found", score: null });
+});
+
+Deno.test("alignment: what is too long to compare is not compared", () => {
+  const text = "word ".repeat(5000), sentence = "other ".repeat(5000);
+  assert.deepEqual(sentenceAligner(text)(sentence), { status: "not_found", score: null });
+});
+
+Deno.test("alignment: the time of a sentence grows no faster than its post, up to 4,000 words", () => {
+  const sentence = Array.from({ length: 18 }, (_, i) => `word${(i * 7919) % 1000}`).join(" ") + " xyz";
+  const align = (words: number) => {
+    const text = Array.from({ length: words }, (_, n) => `word${(n * 7919) % 1000}`).join(" ");
+    assert.equal(sentenceAligner(text)(sentence).status, "fuzzy");
+  };
+  const ratio = growth(align, 500, 8);
+  assert.ok(ratio < 5, `a post of 8 times the words takes ${ratio} times as long as 8 posts`);
 });
 
 Deno.test("alignment: the index map gives each unit its original range", () => {

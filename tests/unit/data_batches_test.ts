@@ -1,10 +1,10 @@
 import assert from "node:assert/strict";
 import { lengthBuckets, materialise, planBatches } from "../../lib/data/batches.ts";
-import type { EncodedInput, TokenSpan } from "../../lib/data/encoding.ts";
+import type { EncodedInput, TokenSpans } from "../../lib/data/encoding.ts";
 
-const NONE: TokenSpan = { start: 0, end: 0, kept: true, reason: "none" };
+const NONE: TokenSpans = { ranges: [], kept: true, reason: "none" };
 
-function inputOf(length: number, labels: number[], spans: TokenSpan[], criterion: number | null = null): EncodedInput {
+function inputOf(length: number, labels: number[], spans: TokenSpans[], criterion: number | null = null): EncodedInput {
   const firstToken = criterion === null ? 1 : 3;
   return {
     example: { postId: "p", text: "", labels: Uint8Array.from(labels), evidence: [], allEvidence: [] },
@@ -14,6 +14,7 @@ function inputOf(length: number, labels: number[], spans: TokenSpan[], criterion
     ids: Uint32Array.from({ length }, (_, token) => 100 + token),
     firstToken,
     offsets: new Uint32Array(2 * (length - firstToken - 1)),
+    sentences: Uint32Array.from({ length: length - firstToken - 1 }, (_, token) => token),
     labels: Uint8Array.from(labels),
     spans,
   };
@@ -29,11 +30,10 @@ Deno.test("batches: length buckets end at the longest length", () => {
 
 Deno.test("batches: rows, padding, filler and weights", () => {
   const inputs = [
-    inputOf(3, [1, 0], [{ start: 1, end: 1, kept: true, reason: "evidence" }, NONE]),
+    inputOf(3, [1, 0], [{ ranges: [{ start: 1, end: 2 }], kept: true, reason: "evidence" }, NONE]),
     inputOf(5, [0, 1], [NONE, NONE]),
-    inputOf(4, [1, 1], [{ start: 0, end: 0, kept: false, reason: "truncated" }, {
-      start: 1,
-      end: 2,
+    inputOf(4, [1, 1], [{ ranges: [], kept: false, reason: "truncated" }, {
+      ranges: [{ start: 1, end: 3 }],
       kept: true,
       reason: "evidence",
     }]),
@@ -48,8 +48,9 @@ Deno.test("batches: rows, padding, filler and weights", () => {
     types: new Uint32Array(8),
     labels: new Float32Array([1, 0, 1, 1]),
     sampleWeight: new Float32Array([1, 1]),
-    spanStart: new Uint32Array([1, 0, 0, 1]),
-    spanEnd: new Uint32Array([1, 0, 0, 2]),
+    tags: new Uint8Array([0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 0, 2, 0, 0]),
+    begins: new Uint32Array([1, 1]),
+    sentences: new Uint32Array([2 ** 32 - 1, 0, 2 ** 32 - 1, 2 ** 32 - 1, 2 ** 32 - 1, 0, 1, 2 ** 32 - 1]),
     spanWeight: new Float32Array([1, 1, 0, 1]),
     inputs: [0, 2],
   });

@@ -27,10 +27,10 @@ function options(maxLength: number, more: Partial<EncodingOptions> = {}): Encodi
 const encode = (maxLength: number, more?: Partial<EncodingOptions>, tokenizer = wordTokenizer()) =>
   encodeExamples(examples, tokenizer, options(maxLength, more));
 
-const DROPPED = { start: 0, end: 0, kept: false };
-const NULL_SPAN = { start: 0, end: 0, kept: true };
+const DROPPED = { ranges: [], kept: false };
+const NULL_SPAN = { ranges: [], kept: true };
 
-Deno.test("encoding: [CLS] post [SEP] with spans in tokens, [CLS] being 0 and the end inclusive", () => {
+Deno.test("encoding: [CLS] post [SEP] with spans in tokens, [CLS] being 0", () => {
   const { inputs } = encode(16);
   assert.equal(inputs.length, 1);
   const { ids, firstToken, offsets, labels, spans, criterion, window, windows } = inputs[0]!;
@@ -40,9 +40,9 @@ Deno.test("encoding: [CLS] post [SEP] with spans in tokens, [CLS] being 0 and th
   assert.deepEqual([...offsets], [0, 2, 3, 4, 5, 8, 8, 9, 10, 12, 13, 18, 18, 19]);
   assert.deepEqual([...labels], [1, 1, 1, 1, 0]);
   assert.deepEqual(spans, [
-    { start: 5, end: 7, kept: true, reason: "evidence" },
-    { start: 2, end: 4, kept: true, reason: "evidence" },
-    { start: 3, end: 6, kept: true, reason: "evidence" },
+    { ranges: [{ start: 5, end: 8 }], kept: true, reason: "evidence" },
+    { ranges: [{ start: 2, end: 5 }], kept: true, reason: "evidence" },
+    { ranges: [{ start: 3, end: 7 }], kept: true, reason: "evidence" },
     { ...DROPPED, reason: "unaligned" },
     { ...NULL_SPAN, reason: "none" },
   ]);
@@ -86,9 +86,9 @@ Deno.test("encoding: binary pairs are [CLS] criterion [SEP] post [SEP], one row 
     [1, 14, 2, 15, 16, 17, 18, 19, 20, 21, 2],
   ]);
   assert.deepEqual(inputs.map(({ criterion, labels, spans }) => [criterion, [...labels], spans]), [
-    [0, [1], [{ start: 7, end: 9, kept: true, reason: "evidence" }]],
-    [1, [1], [{ start: 4, end: 6, kept: true, reason: "evidence" }]],
-    [2, [1], [{ start: 5, end: 8, kept: true, reason: "evidence" }]],
+    [0, [1], [{ ranges: [{ start: 7, end: 10 }], kept: true, reason: "evidence" }]],
+    [1, [1], [{ ranges: [{ start: 4, end: 7 }], kept: true, reason: "evidence" }]],
+    [2, [1], [{ ranges: [{ start: 5, end: 9 }], kept: true, reason: "evidence" }]],
     [3, [1], [{ ...DROPPED, reason: "unaligned" }]],
     [4, [0], [{ ...NULL_SPAN, reason: "none" }]],
   ]);
@@ -119,7 +119,7 @@ Deno.test("encoding: windows, and what each has to learn", () => {
     ["truncated", "evidence", "truncated", "unaligned", "none"],
     ["evidence", "truncated", "truncated", "unaligned", "none"],
   ]);
-  assert.deepEqual(inputs[1]!.spans[0], { start: 2, end: 4, kept: true, reason: "evidence" });
+  assert.deepEqual(inputs[1]!.spans[0], { ranges: [{ start: 2, end: 5 }], kept: true, reason: "evidence" });
   assert.deepEqual(counts, {
     posts: 1,
     inputs: 2,
@@ -147,7 +147,7 @@ Deno.test("encoding: a label belongs to the windows with its evidence under max,
   }
 });
 
-Deno.test("encoding: each window has the first evidence that lies whole in it", () => {
+Deno.test("encoding: each window has all evidence that lies whole in it", () => {
   const sentences = ["One two.", "Three four.", "Five six."];
   const { examples } = buildDataset({
     posts: [{ postId: "a", text: `${sentences.join(" ")} Done.` }],
@@ -156,8 +156,27 @@ Deno.test("encoding: each window has the first evidence that lies whole in it", 
   // One two . Three four | Three four . Five six | Five six . Done .
   const criteria = [{ name: "X", text: "x" }];
   const { inputs, counts } = encodeExamples(examples, wordTokenizer(), options(7, { docStride: 2, criteria }));
-  assert.deepEqual(inputs.map(({ spans }) => [spans[0]!.start, spans[0]!.end]), [[1, 3], [1, 3], [1, 3]]);
+  assert.deepEqual(inputs.map(({ spans }) => spans[0]!.ranges), [
+    [{ start: 1, end: 4 }],
+    [{ start: 1, end: 4 }],
+    [{ start: 1, end: 4 }],
+  ]);
   assert.equal(counts.spans.evidence, 1, "counted once per (post, criterion)");
+});
+
+Deno.test("encoding: several spans of a row, those that share tokens joined, and the sentence of each token", () => {
+  const { examples } = buildDataset({
+    posts: [{ postId: "a", text: "One two. Three four. Five six." }],
+    annotations: ["One two.", "four. Five", "Three four."].map((sentenceText) => ({
+      ...row,
+      criterion: "X",
+      sentenceText,
+    })),
+  }, "auto");
+  const { inputs } = encodeExamples(examples, wordTokenizer(), options(16, { criteria: [{ name: "X", text: "x" }] }));
+  // [CLS] One two . Three four . Five six . [SEP]
+  assert.deepEqual(inputs[0]!.spans[0]!.ranges, [{ start: 1, end: 4 }, { start: 4, end: 8 }]);
+  assert.deepEqual([...inputs[0]!.sentences], [0, 0, 0, 1, 1, 1, 2, 2, 2]);
 });
 
 Deno.test("encoding: a long post's only evidence past max_length is found with windows and lost without", () => {
@@ -171,9 +190,8 @@ Deno.test("encoding: a long post's only evidence past max_length is found with w
       const more = { format, docStride, criteria: [{ name: "FATIGUE", text: "tired" }] };
       const { inputs, counts } = encodeExamples(examples, wordTokenizer(), options(32, more));
       const texts = inputs.flatMap(({ spans, firstToken, offsets }) => {
-        const { start, end, reason } = spans[0]!;
         const at = (token: number, boundary: number) => offsets[2 * (token - firstToken) + boundary]!;
-        return reason === "evidence" ? [examples[0]!.text.slice(at(start, 0), at(end, 1))] : [];
+        return spans[0]!.ranges.map(({ start, end }) => examples[0]!.text.slice(at(start, 0), at(end - 1, 1)));
       });
       return { texts: new Set(texts), lost: counts.spans.truncated, windows: counts.mostWindows };
     };

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import type { Example } from "../../lib/data/dataset.ts";
-import { splitExamples } from "../../lib/data/splits.ts";
+import { declaredSplits, sharedTexts, type Split, splitExamples, splitNamed, SPLITS } from "../../lib/data/splits.ts";
 import { randomStream } from "../../lib/support/rng.ts";
 
 /** Posts with labels of the given frequencies. */
@@ -67,4 +67,53 @@ Deno.test("splits: an empty split and impossible shares are refused with the num
   refused({ validation: NaN, test: 0.5 }, /Split shares/);
   assert.throws(() => splitExamples([], { ...SHARES, seed: 1 }), /Splitting 0 posts/);
   assert.throws(() => splitExamples([...examples, ...examples], { ...SHARES, seed: 1 }), /found post p0 twice/);
+});
+
+Deno.test("splits: the same on every machine: what was made once is made again", () => {
+  // Recorded; a change means that studies begun before cannot be compared with those begun after.
+  const splits = splitExamples(makeExamples(200, [0.3, 0.1, 0.05], (n) => `text ${n % 190}`), { ...SHARES, seed: 13 });
+  assert.deepEqual(SPLITS.map((split) => splits[split].length), [140, 30, 30]);
+  assert.deepEqual(splits.test.slice(0, 5).map(({ postId }) => postId), ["p0", "p106", "p110", "p138", "p14"]);
+  assert.equal(splits.hash, "1742d6c043461c08096111eefe68205cd12d917b116773e4aff8945a88b7aaef");
+});
+
+Deno.test("splits: declared ones are taken as they are, in the order of ids", () => {
+  const examples = makeExamples(9, [0.5]);
+  const declared = new Map(examples.map(({ postId }, n) => [postId, SPLITS[n % 3]!]));
+  const splits = declaredSplits(examples.toReversed(), declared);
+  assert.deepEqual(splits.validation.map(({ postId }) => postId), ["p1", "p4", "p7"]);
+  assert.match(splits.hash, /^[0-9a-f]{64}$/);
+  assert.equal(declaredSplits(examples, declared).hash, splits.hash);
+  declared.set("p1", "test");
+  assert.notEqual(declaredSplits(examples, declared).hash, splits.hash);
+});
+
+Deno.test("splits: declared ones that are not whole are refused with the way out", () => {
+  const examples = makeExamples(9, [0.5]);
+  const refused = (declared: [string, Split][], message: RegExp) =>
+    assert.throws(() => declaredSplits(examples, new Map(declared)), (error) => {
+      assert.match((error as Error).message, message);
+      assert.match((error as { remedy: string }).remedy, /data\.splits\.declared=false/);
+      return true;
+    });
+  const two = examples.map(({ postId }, n): [string, Split] => [postId, n % 2 === 0 ? "train" : "test"]);
+  refused(two, /not all of the three splits: train 5, validation 0, test 4/);
+  refused(two.slice(1), /for some posts only: train 4, validation 0, test 4, none for 1 posts such as "p0"/);
+});
+
+Deno.test("splits: equal texts in two declared splits are found", () => {
+  const examples = makeExamples(6, [0.5], (n) => ["Same", "same ", "other", "Else", "ELSE", "more"][n]!);
+  const splits = { train: examples.slice(0, 3), validation: examples.slice(3, 4), test: examples.slice(4) };
+  assert.deepEqual(sharedTexts(splits).map((group) => group.map(({ postId }) => postId)), [["p3", "p4"]]);
+});
+
+Deno.test("splits: the names that datasets give them", () => {
+  const names = ["train", " Train ", "validation", "valid", "VAL", "dev", "test", "holdout", "", "training"];
+  assert.deepEqual(names.map(splitNamed), [
+    "train",
+    "train",
+    ...Array(4).fill("validation"),
+    "test",
+    ...Array(3).fill(undefined),
+  ]);
 });

@@ -11,12 +11,12 @@ const at = (part: string, from = 0) => {
 
 Deno.test("evidence metrics: words as bags, characters as ranges, null apart", () => {
   const metrics = evidenceMetrics([
-    { text: TEXT, gold: at("I cry all night."), predicted: at(" I cry all night.") }, // same words
-    { text: TEXT, gold: at("I cry"), predicted: at("I cry", 5) }, // the same words elsewhere
-    { text: TEXT, gold: at("I cry and"), predicted: at("and I") }, // words: 2 of 3 and 2 of 2
-    { text: TEXT, gold: at("all night."), predicted: null },
-    { text: TEXT, gold: null, predicted: null },
-    { text: TEXT, gold: null, predicted: at("all") },
+    { text: TEXT, gold: [at("I cry all night.")], predicted: [at(" I cry all night.")] }, // same words
+    { text: TEXT, gold: [at("I cry")], predicted: [at("I cry", 5)] }, // the same words elsewhere
+    { text: TEXT, gold: [at("I cry and")], predicted: [at("and I")] }, // words: 2 of 3 and 2 of 2
+    { text: TEXT, gold: [at("all night.")], predicted: [] },
+    { text: TEXT, gold: [], predicted: [] },
+    { text: TEXT, gold: [], predicted: [at("all")] },
   ]);
   assert.equal(metrics.exact_match, 2 / 4);
   assert.equal(metrics.token_f1, (1 + 1 + 4 / 5 + 0) / 4);
@@ -25,6 +25,17 @@ Deno.test("evidence metrics: words as bags, characters as ranges, null apart", (
   assert.deepEqual([metrics.support, metrics.null_support], [4, 2]);
   const none = evidenceMetrics([]);
   assert.deepEqual([none.token_f1, none.null_accuracy], [0, 0]);
+});
+
+Deno.test("evidence metrics: several spans count together, whatever their order and overlap", () => {
+  const [cry, night] = [at("I cry"), at("all night.")];
+  const score = (gold: typeof cry[], predicted: typeof cry[]) => evidenceMetrics([{ text: TEXT, gold, predicted }]);
+  const both = score([cry, night], [night, cry]);
+  assert.deepEqual([both.exact_match, both.token_f1, both.char_f1], [1, 1, 1]);
+  const half = score([cry, night], [night]);
+  assert.deepEqual([half.exact_match, half.token_f1, half.char_f1], [0, 2 * 2 / (2 + 4), 2 * 10 / (10 + 15)]);
+  const overlapping = score([at("I cry and I")], [at("I cry and"), at("and I")]);
+  assert.deepEqual([overlapping.exact_match, overlapping.token_f1, overlapping.char_f1], [1, 1, 1]);
 });
 
 Deno.test("evidence metrics: unknown evidence is left out; the whole-text baseline", () => {
@@ -36,9 +47,9 @@ Deno.test("evidence metrics: unknown evidence is left out; the whole-text baseli
     evidence: [gold, null, null],
     allEvidence: [[gold], [], []],
   };
-  assert.deepEqual(evidencePairs([example], [null, at("all"), at("and")]), [
-    { text: TEXT, gold, predicted: null },
-    { text: TEXT, gold: null, predicted: at("and") },
+  assert.deepEqual(evidencePairs([example], [[], [at("all")], [at("and")]]), [
+    { text: TEXT, gold: [gold], predicted: [] },
+    { text: TEXT, gold: [], predicted: [at("and")] },
   ]);
   const baseline = wholeTextBaseline([example]);
   assert.equal(baseline.token_f1, (2 * 2) / (2 + 7));

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import { createGraph, type Target } from "../../lib/graph/graph.ts";
+import { noSpans } from "../support/agents.ts";
 import { batchTensors, checkIds, packBatch, type PackingConfig, positionIds } from "../../lib/model/inputs.ts";
 
 const BATCH = {
@@ -10,9 +11,7 @@ const BATCH = {
   types: Uint32Array.of(0, 0, 0, 1, 1, 0, 0, 1, 0, 0),
   labels: new Float32Array(2),
   sampleWeight: new Float32Array(2),
-  spanStart: new Uint32Array(2),
-  spanEnd: new Uint32Array(2),
-  spanWeight: new Float32Array(2),
+  ...noSpans(2, 5, 1),
   inputs: [0, 1],
 };
 const ROBERTA: PackingConfig = { model_type: "roberta", pad_token_id: 1, type_vocab_size: 1 };

@@ -18,8 +18,16 @@ const common = {
   direction: "maximize",
   thresholds: { DEPRESSED_MOOD: 0.5 },
   adapter: { name: "llvmpipe", backend: "vulkan" },
-  data: { id: "data/sample", sha256: hash, split_sha256: hash, posts: { train: 80, validation: 10, test: 10 } },
-} as const;
+  data: {
+    id: "data/sample",
+    revision: null,
+    files: [{ path: "posts.csv", bytes: 1000, sha256: hash }, { path: "annotations.csv", bytes: 500, sha256: hash }],
+    sha256: hash,
+    splits: "made",
+    split_sha256: hash,
+    posts: { train: 80, validation: 10, test: 10 },
+  },
+} satisfies Partial<EvaluationReport>;
 const params = { "training.learning_rate": 0.0000231, "model.dropout": 0.1, "model.pooling": "mean" };
 
 /** A trial's report. */

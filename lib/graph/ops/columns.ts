@@ -1,6 +1,7 @@
-/** Concatenation and slices along the last dimension. */
+/** Concatenation, slices and sums of slices along the last dimension. */
 import { defineOp, expectShape, type Graph, linearGrid } from "../graph.ts";
 import { rowCount, type Tensor, width } from "../tensor.ts";
+import { accumulate, copy } from "./elementwise.ts";
 import { KERNELS } from "./kernels.ts";
 
 /** Copies `columns` columns of x from `xFirst` on to y from `yFirst` on. */
@@ -99,4 +100,56 @@ export function slice(g: Graph, x: Tensor, start: number, columns: number): Tens
     throw new RangeError(`slice: expected columns within 0 and ${width(x)} but found ${start} to ${start + columns}`);
   }
   return sliceOp(g, { x }, { start, columns });
+}
+
+const addColumnsOp = defineOp<Record<string, Tensor>, { starts: Readonly<Record<string, number>> }, undefined>(
+  "add_columns",
+  {
+    forward(g, { x, ...deltas }, { starts }) {
+      const y = copy(g, x!);
+      for (const [name, delta] of Object.entries(deltas)) {
+        copyColumns(g, delta, y, { columns: width(delta), yFirst: starts[name]! }, "accumulate");
+      }
+      return { output: y, saved: undefined };
+    },
+    backward: (g, { x: _, ...deltas }, dy, _saved, { starts }) => ({
+      // dx is dy itself; autodiff copies it before it adds to it.
+      x: (into) => {
+        if (into) accumulate(g, dy, into);
+        return into ?? dy;
+      },
+      ...Object.fromEntries(
+        Object.entries(deltas).map(([name, delta]) => [
+          name,
+          (into: Tensor | undefined) =>
+            copyColumns(
+              g,
+              dy,
+              into ?? g.tensor("add_columns_ddelta", delta.shape),
+              { columns: width(delta), xFirst: starts[name]! },
+              into ? "accumulate" : "replace",
+            ),
+        ]),
+      ),
+    }),
+  },
+);
+
+/**
+ * y = x with each delta added to the columns from its start on. x [..., N], deltas [..., Nᵢ] → y [..., N].
+ *
+ * @throws {RangeError} when a delta has other rows than x, or columns that x does not have
+ */
+export function addColumns(g: Graph, x: Tensor, deltas: readonly { start: number; delta: Tensor }[]): Tensor {
+  deltas.forEach(({ start, delta }, i) => {
+    expectShape("add_columns", `delta ${i}`, delta, [...x.shape.slice(0, -1), width(delta)]);
+    if (!(start >= 0 && start + width(delta) <= width(x))) {
+      throw new RangeError(
+        `add_columns: expected columns within 0 and ${width(x)} but found ${start} to ${start + width(delta)}`,
+      );
+    }
+  });
+  const inputs = Object.fromEntries(deltas.map(({ delta }, i) => [inputName(i), delta]));
+  const starts = Object.fromEntries(deltas.map(({ start }, i) => [inputName(i), start]));
+  return addColumnsOp(g, { x, ...inputs }, { starts });
 }

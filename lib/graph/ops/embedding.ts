@@ -12,6 +12,14 @@ export interface Segments {
   readonly runs: Tensor;
 }
 
+/** A change of the word embeddings of a batch, one row per distinct token id, beside the table. */
+export interface WordPerturbation {
+  /** [segmentRows, C], rows in the order of `wordSegments.runs`; see `wordPerturbation`. */
+  readonly rows: Tensor;
+  /** Factor on the rows [1]; without it they stand for zeros, with respect to which a gradient is wanted. */
+  readonly scale?: Tensor;
+}
+
 type Inputs = { word: Tensor; position: Tensor; tokenType?: Tensor };
 
 interface Attributes {
@@ -21,16 +29,28 @@ interface Attributes {
   readonly types: Tensor;
   readonly wordSegments: Segments;
   readonly positionSegments: Segments;
+  readonly perturbation?: WordPerturbation;
+}
+
+/** At most one run per token, and never more than the table has rows; and the closing entry. */
+function segmentRows(order: Tensor, table: Tensor): number {
+  return Math.min(elementCount(order.shape), elementCount(table.shape) / width(table)) + 1;
+}
+
+/** A perturbation of zero that wants a gradient: that of the words of the batch, by distinct token id. [S, C] */
+export function wordPerturbation(g: Graph, word: Tensor, { order }: Segments): Tensor {
+  const rows = g.tensor("word perturbation", [segmentRows(order, word), width(word)]);
+  rows.requiresGradient = true;
+  return rows;
 }
 
 function segmentedSum(g: Graph, dx: Tensor, { order, runs }: Segments, dtable: Tensor): Tensor {
   const columns = width(dx) / 4;
-  // At most one run per token, and never more than the table has rows.
-  const segments = Math.min(elementCount(order.shape), elementCount(dtable.shape) / width(dtable)) + 1;
+  const segments = segmentRows(order, dtable);
   for (const { window, firstRow, rows } of rowWindows(dtable, g.target.maxBindingBytes, g.target.alignment)) {
     g.emit({
       kernel: KERNELS.embeddingBackward,
-      constants: { COLUMNS: columns },
+      constants: { COLUMNS: columns, ROWS: 0 },
       bindings: { dx, order, segments: runs, dtable: window },
       dims: { segments, first: firstRow, count: rows },
       grid: linearGrid((segments * columns) / 64),
@@ -39,8 +59,22 @@ function segmentedSum(g: Graph, dx: Tensor, { order, runs }: Segments, dtable: T
   return dtable;
 }
 
-const embeddingOp = defineOp<Inputs, Attributes, undefined>("embedding", {
-  forward(g, { word, position, tokenType }, { ids, positions, types }) {
+/** The same sums by run: the gradient of a perturbation's rows. */
+function segmentedRows(g: Graph, dx: Tensor, { order, runs }: Segments, perturbation: Tensor): Tensor {
+  const rows = g.tensor("d word perturbation", perturbation.shape);
+  const [segments, columns] = [perturbation.shape[0]!, width(dx) / 4];
+  g.emit({
+    kernel: KERNELS.embeddingBackward,
+    constants: { COLUMNS: columns, ROWS: 1 },
+    bindings: { dx, order, segments: runs, rows },
+    dims: { segments },
+    grid: linearGrid((segments * columns) / 64),
+  });
+  return rows;
+}
+
+const embeddingOp = defineOp<Inputs & { rows?: Tensor }, Attributes, undefined>("embedding", {
+  forward(g, { word, position, tokenType, rows }, { ids, positions, types, wordSegments, perturbation }) {
     const out = g.tensor("embedding", [...ids.shape, width(word)]);
     const columns = width(word) / 4;
     const tokens = elementCount(ids.shape);
@@ -60,11 +94,22 @@ const embeddingOp = defineOp<Inputs, Attributes, undefined>("embedding", {
         grid: linearGrid((tokens * columns) / 64),
       });
     }
+    if (rows && perturbation?.scale) {
+      const segments = rows.shape[0]!;
+      g.emit({
+        kernel: KERNELS.embeddingPerturb,
+        constants: { COLUMNS: columns },
+        bindings: { rows, order: wordSegments.order, segments: wordSegments.runs, scale: perturbation.scale, out },
+        dims: { segments },
+        grid: linearGrid((segments * columns) / 64),
+      });
+    }
     return { output: out, saved: undefined };
   },
-  backward: (g, { tokenType }, dx, _, { types, wordSegments, positionSegments }) => ({
+  backward: (g, { tokenType, rows }, dx, _, { types, wordSegments, positionSegments }) => ({
     word: (into) => segmentedSum(g, dx, wordSegments, into!),
     position: (into) => segmentedSum(g, dx, positionSegments, into!),
+    rows: () => segmentedRows(g, dx, wordSegments, rows!),
     tokenType: (into) => {
       for (let type = 0; type < tokenType!.shape[0]!; type++) {
         columnSum(g, dx, into, { selector: types, selected: type });
@@ -76,8 +121,10 @@ const embeddingOp = defineOp<Inputs, Attributes, undefined>("embedding", {
 
 /**
  * x[b, t] = word[ids[b, t]] + position[positions[b, t]] + tokenType[types[b, t]], as `BertEmbeddings` before its norm.
- * word [V, C], position [P, C], tokenType [Y, C] → x [B, T, C]; C a multiple of 4.
+ * word [V, C], position [P, C], tokenType [Y, C] → x [B, T, C]; C a multiple of 4. With a perturbation, the rows of the
+ * batch's words are moved by it; padding, which is in no run, is not.
  */
 export function embedding(g: Graph, inputs: Inputs, attributes: Attributes): Tensor {
-  return embeddingOp(g, inputs, attributes);
+  const { perturbation } = attributes;
+  return embeddingOp(g, { ...inputs, ...(perturbation ? { rows: perturbation.rows } : {}) }, attributes);
 }

@@ -21,6 +21,8 @@ import dropoutMask from "../../../kernels/dropout_mask.wgsl" with { type: "text"
 import elementwise from "../../../kernels/elementwise.wgsl" with { type: "text" };
 import embeddingBackward from "../../../kernels/embedding_backward.wgsl" with { type: "text" };
 import embeddingForward from "../../../kernels/embedding_forward.wgsl" with { type: "text" };
+import embeddingPerturb from "../../../kernels/embedding_perturb.wgsl" with { type: "text" };
+import fastGradientScale from "../../../kernels/fast_gradient_scale.wgsl" with { type: "text" };
 import feedForwardActivation from "../../../kernels/feed_forward_activation.wgsl" with { type: "text" };
 import half from "../../../kernels/half.wgsl" with { type: "text" };
 import layerNormBackward from "../../../kernels/layer_norm_backward.wgsl" with { type: "text" };
@@ -40,7 +42,6 @@ import sentenceLoss from "../../../kernels/sentence_loss.wgsl" with { type: "tex
 import sigmoid from "../../../kernels/sigmoid.wgsl" with { type: "text" };
 import softmax from "../../../kernels/softmax.wgsl" with { type: "text" };
 import spanGridLoss from "../../../kernels/span_grid_loss.wgsl" with { type: "text" };
-import spanLoss from "../../../kernels/span_loss.wgsl" with { type: "text" };
 import spanTargets from "../../../kernels/span_targets.wgsl" with { type: "text" };
 import step from "../../../kernels/step.wgsl" with { type: "text" };
 import sumSquares from "../../../kernels/sum_squares.wgsl" with { type: "text" };
@@ -86,6 +87,8 @@ export const KERNELS = {
   elementwise: kernel("elementwise", elementwise),
   embeddingBackward: kernel("embedding_backward", embeddingBackward),
   embeddingForward: kernel("embedding_forward", embeddingForward),
+  embeddingPerturb: kernel("embedding_perturb", embeddingPerturb),
+  fastGradientScale: kernel("fast_gradient_scale", fastGradientScale),
   layerNormBackward: kernel("layer_norm_backward", layerNormBackward),
   layerNormForward: kernel("layer_norm_forward", layerNormForward),
   lossRecord: kernel("loss_record", lossRecord),
@@ -99,7 +102,6 @@ export const KERNELS = {
   sentenceLoss: kernel("sentence_loss", sentenceLoss),
   softmax: kernel("softmax", softmax),
   spanGridLoss: kernel("span_grid_loss", spanGridLoss),
-  spanLoss: kernel("span_loss", spanLoss),
   sumSquares: kernel("sum_squares", sumSquares),
   tokenDot: kernel("token_dot", tokenDot),
   tokenSpread: kernel("token_spread", tokenSpread),

@@ -41,17 +41,20 @@ const layerNormOp = defineOp<Inputs, Attributes, Saved>("layer_norm", {
     return { output: y, saved: { xhat, rstd } };
   },
   backward(g, inputs, dy, { xhat, rstd }, { drop }) {
-    const { x, gamma } = inputs;
+    const { x, gamma, residual } = inputs;
     const ds = g.tensor("layer_norm_ds", x.shape);
     const dx = drop ? g.tensor("layer_norm_dx", x.shape) : ds;
     const { constants, grid } = specialisation(g, x);
-    g.emit({
-      kernel: KERNELS.layerNormBackward,
-      constants: { ...constants, DROPOUT: drop ? 1 : 0, ...storage({ xhat }) },
-      bindings: { dy, xhat, rstd, gamma, ds, ...(drop ? { dx } : {}) },
-      dims: { rows: rowCount(x.shape), ...dropoutDims(drop) },
-      grid,
-    });
+    // Above frozen layers only gamma and beta may want a gradient.
+    if (x.requiresGradient || residual?.requiresGradient) {
+      g.emit({
+        kernel: KERNELS.layerNormBackward,
+        constants: { ...constants, DROPOUT: drop ? 1 : 0, ...storage({ xhat }) },
+        bindings: { dy, xhat, rstd, gamma, ds, ...(drop ? { dx } : {}) },
+        dims: { rows: rowCount(x.shape), ...dropoutDims(drop) },
+        grid,
+      });
+    }
     const added = (value: Tensor) => (into: Tensor | undefined) => {
       if (into) accumulate(g, value, into);
       return into ?? value;

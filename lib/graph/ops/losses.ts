@@ -1,5 +1,5 @@
 /** Fused losses: value and derivative with respect to the logits in one pass, so they seed autodiff. */
-import { type GradientMaker, type Graph, rowKernel } from "../graph.ts";
+import type { GradientMaker, Graph } from "../graph.ts";
 import { elementCount, type Tensor, width } from "../tensor.ts";
 import { KERNELS } from "./kernels.ts";
 
@@ -12,6 +12,8 @@ export interface Loss {
 /** A parameter that a loss itself has, and what makes its gradient. */
 export interface ParameterGradient {
   readonly parameter: Tensor;
+  /** The derivative that `gradient` reads: where the loss is scaled, scaled like `dlogits`. */
+  readonly derivative: Tensor;
   readonly gradient: GradientMaker;
 }
 
@@ -92,31 +94,6 @@ export function foldConfidence(g: Graph, confidence: Tensor, momentum: number): 
     dims: { momentum },
     grid: [Math.ceil(criteria / 64), 1, 1],
   });
-}
-
-/**
- * Cross-entropy of span starts and ends over a text's tokens, the mean of both, as `torch.nn.functional.cross_entropy`
- * with masked logits at -inf, weighted per (text, criterion) and by `StepScalars.spanScale`.
- * logits [B, T, 2K], mask [B, T], start, end, weight [B, K].
- */
-export function spanLoss(
-  g: Graph,
-  logits: Tensor,
-  { mask, start, end, weight }: { mask: Tensor; start: Tensor; end: Tensor; weight: Tensor },
-): Loss {
-  const [batch, length] = logits.shape as [number, number, number];
-  const rows = batch * width(logits);
-  const items = g.tensor("span_items", [rows]);
-  const dlogits = g.tensor("span_dlogits", logits.shape);
-  const { constants, grid } = rowKernel(g.target, rows);
-  g.emit({
-    kernel: KERNELS.spanLoss,
-    constants: { ...constants, CRITERIA: width(logits) / 2 },
-    bindings: { logits, mask, start, end, weight, dlogits, items },
-    dims: { batch, length },
-    grid,
-  });
-  return { items, dlogits };
 }
 
 /** Sums the items of both losses into slot `StepScalars.slot` of the metrics ring. */

@@ -32,5 +32,5 @@ export const biaffine: EvidenceHeadDefinition = {
   decode: (g, logits, { begins, limits }, _parameter, _name, { criteria, maxSpanTokens, maxSpans }) => [
     topSpans(g, logits, { begins, limits, criteria, band: maxSpanTokens, count: maxSpans, grid: true }),
   ],
-  read: readTopSpans,
+  read: (batch, options) => readTopSpans(batch, options, Math.log(4)),
 };

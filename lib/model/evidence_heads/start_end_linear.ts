@@ -14,5 +14,5 @@ export const startEndLinear: EvidenceHeadDefinition = {
   decode: (g, logits, { begins, limits }, _parameter, _name, { criteria, maxSpanTokens, maxSpans }) => [
     topSpans(g, logits, { begins, limits, criteria, band: maxSpanTokens, count: maxSpans, grid: false }),
   ],
-  read: readTopSpans,
+  read: (batch, options) => readTopSpans(batch, options, 2 * Math.log(4)),
 };
