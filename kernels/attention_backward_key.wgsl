@@ -1,13 +1,13 @@
 // dK and dV of attention_forward.wgsl, one thread per key, walking over the queries:
 //   P = exp(score - lse);  dV = (kept ∘ P)ᵀ · dO;  dS = P ∘ (kept ∘ (dO · Vᵀ) - delta);  dK = dSᵀ · Q / sqrt(D).
 // delta comes from attention_backward_query.wgsl. qkv, dqkv [B·T, 3C]; dout [B·T, C], as vec4; lse, delta [B, H, T].
-@group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
+@group(0) @binding(0) var<storage, read> qkv: array<$QKV_TYPE>;
 @group(0) @binding(1) var<storage, read> mask: array<u32>;
 @group(0) @binding(2) var<storage, read> limits: array<u32>;
-@group(0) @binding(3) var<storage, read> dout: array<vec4f>;
+@group(0) @binding(3) var<storage, read> dout: array<$DOUT_TYPE>;
 @group(0) @binding(4) var<storage, read> lse: array<f32>;
 @group(0) @binding(5) var<storage, read> delta: array<f32>;
-@group(0) @binding(6) var<storage, read_write> dqkv: array<vec4f>;
+@group(0) @binding(6) var<storage, read_write> dqkv: array<$DQKV_TYPE>;
 @group(0) @binding(7) var<uniform> dims: Dims;
 //#include "attention_common.wgsl"
 //#if !BROADCAST
@@ -28,8 +28,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let own_mask = mask[first + own.row];
   let key = (first + own.row) * ${3 * C4}u + head + ${C4}u;
   //#for i in 0..D4
-  let k$i = qkv[key + ${i}u] * dims.scale;
-  let v$i = qkv[key + ${C4 + i}u];
+  let k$i = $QKV_READ(qkv[key + ${i}u]) * dims.scale;
+  let v$i = $QKV_READ(qkv[key + ${C4 + i}u]);
   var dk$i = vec4f();
   var dv$i = vec4f();
   //#end
@@ -50,8 +50,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     workgroupBarrier();
     for (var e = thread; e < ${16 * D4}u; e += 64u) {
       let at = first + min(base + e / ${D4}u, dims.length - 1u);
-      tile_q[e] = qkv[at * ${3 * C4}u + head + e % ${D4}u];
-      tile_do[e] = dout[at * ${C4}u + head + e % ${D4}u];
+      tile_q[e] = $QKV_READ(qkv[at * ${3 * C4}u + head + e % ${D4}u]);
+      tile_do[e] = $DOUT_READ(dout[at * ${C4}u + head + e % ${D4}u]);
     }
     if (thread < TILE) {
       let at = pair * dims.length + min(base + thread, dims.length - 1u);
@@ -68,8 +68,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       //#if BROADCAST
       let row = first + min(block + ${j}u, dims.length - 1u);
       //#for g in 0..CHUNKS
-      let q_$g = qkv[row * ${3 * C4}u + head + min(${g * LANES}u + lane, ${D4 - 1}u)];
-      let do_$g = dout[row * ${C4}u + head + min(${g * LANES}u + lane, ${D4 - 1}u)];
+      let q_$g = $QKV_READ(qkv[row * ${3 * C4}u + head + min(${g * LANES}u + lane, ${D4 - 1}u)]);
+      let do_$g = $DOUT_READ(dout[row * ${C4}u + head + min(${g * LANES}u + lane, ${D4 - 1}u)]);
       //#end
       //#for i in 0..D4
       let q$i = subgroupBroadcast(q_${i / LANES}, ${i % LANES}u);
@@ -117,7 +117,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //#end
   if (!own.inside) { return; }
   //#for i in 0..D4
-  dqkv[key + ${i}u] = dk$i;
-  dqkv[key + ${C4 + i}u] = dv$i;
+  dqkv[key + ${i}u] = $DQKV_WRITE(dk$i);
+  dqkv[key + ${C4 + i}u] = $DQKV_WRITE(dv$i);
   //#end
 }

@@ -2,14 +2,14 @@
 // float atomics are needed and the order of every sum is fixed):
 //   delta[q] = Σ dO ∘ O;  P = exp(score - lse);  dP = kept ∘ (dO · Vᵀ);  dS = P ∘ (dP - delta);  dQ = dS · K / sqrt(D).
 // delta [B, H, T] is written for attention_backward_key.wgsl. qkv, dqkv [B·T, 3C]; out, dout [B·T, C], all as vec4.
-@group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
+@group(0) @binding(0) var<storage, read> qkv: array<$QKV_TYPE>;
 @group(0) @binding(1) var<storage, read> mask: array<u32>;
 @group(0) @binding(2) var<storage, read> limits: array<u32>;
-@group(0) @binding(3) var<storage, read> out: array<vec4f>;
-@group(0) @binding(4) var<storage, read> dout: array<vec4f>;
+@group(0) @binding(3) var<storage, read> out: array<$OUT_TYPE>;
+@group(0) @binding(4) var<storage, read> dout: array<$DOUT_TYPE>;
 @group(0) @binding(5) var<storage, read> lse: array<f32>;
 @group(0) @binding(6) var<storage, read_write> delta: array<f32>;
-@group(0) @binding(7) var<storage, read_write> dqkv: array<vec4f>;
+@group(0) @binding(7) var<storage, read_write> dqkv: array<$DQKV_TYPE>;
 @group(0) @binding(8) var<uniform> dims: Dims;
 //#include "attention_common.wgsl"
 //#if !BROADCAST
@@ -38,9 +38,9 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let output = (first + own.row) * ${C4}u + head;
   var own_delta = 0.0;
   //#for i in 0..D4
-  let q$i = qkv[query + ${i}u] * dims.scale;
-  let do$i = dout[output + ${i}u];
-  own_delta += dot(do$i, out[output + ${i}u]);
+  let q$i = $QKV_READ(qkv[query + ${i}u]) * dims.scale;
+  let do$i = $DOUT_READ(dout[output + ${i}u]);
+  own_delta += dot(do$i, $OUT_READ(out[output + ${i}u]));
   var dq$i = vec4f();
   //#end
   let own_lse = lse[pair * dims.length + own.row];
@@ -49,8 +49,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     workgroupBarrier();
     for (var e = thread; e < ${16 * D4}u; e += 64u) {
       let at = (first + min(base + e / ${D4}u, dims.length - 1u)) * ${3 * C4}u + head + e % ${D4}u;
-      tile_k[e] = qkv[at + ${C4}u];
-      tile_v[e] = qkv[at + ${2 * C4}u];
+      tile_k[e] = $QKV_READ(qkv[at + ${C4}u]);
+      tile_v[e] = $QKV_READ(qkv[at + ${2 * C4}u]);
     }
     if (thread < TILE) { tile_mask[thread] = mask[first + min(base + thread, dims.length - 1u)]; }
     workgroupBarrier();
@@ -71,8 +71,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
       //#if BROADCAST
       let row = (first + min(block + ${j}u, dims.length - 1u)) * ${3 * C4}u + head;
       //#for g in 0..CHUNKS
-      let k_$g = qkv[row + ${C4}u + min(${g * LANES}u + lane, ${D4 - 1}u)];
-      let v_$g = qkv[row + ${2 * C4}u + min(${g * LANES}u + lane, ${D4 - 1}u)];
+      let k_$g = $QKV_READ(qkv[row + ${C4}u + min(${g * LANES}u + lane, ${D4 - 1}u)]);
+      let v_$g = $QKV_READ(qkv[row + ${2 * C4}u + min(${g * LANES}u + lane, ${D4 - 1}u)]);
       //#end
       //#for i in 0..D4
       let k$i = subgroupBroadcast(k_${i / LANES}, ${i % LANES}u);
@@ -105,7 +105,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //#end
   if (!own.inside) { return; }
   //#for i in 0..D4
-  dqkv[query + ${i}u] = dq$i;
+  dqkv[query + ${i}u] = $DQKV_WRITE(dq$i);
   //#end
   delta[pair * dims.length + own.row] = own_delta;
 }

@@ -4,8 +4,12 @@
 // lane i taking vec4 number i, and handed round by subgroupBroadcast: no barrier (lavapipe pays 8 loads for one).
 // BROADCAST = 0: the 64 threads of a workgroup own 64 consecutive rows; walked rows are tiled through workgroup memory.
 // qkv [B·T, 3C] as vec4: query, key, value side by side, head h at columns h·D, D = 4 · D4, C = 4 · C4.
+// QKV_TYPE, QKV_READ, … : how qkv, dqkv, out and dout are stored, see half.wgsl.
 // scale = 1 / sqrt(D); site, threshold and keep_scale are those of the dropout on the probabilities.
 struct Dims { batch: u32, length: u32, scale: f32, site: u32, threshold: u32, keep_scale: f32 }
+//#if HALF
+//#include "half.wgsl"
+//#end
 //#if DROPOUT
 //#include "step.wgsl"
 //#include "philox.wgsl"

@@ -3,10 +3,10 @@
 // lse [B, H, T] = log Σ exp(score).
 // mask [B, T]: 1 for a key to attend to; limits [B]: 1 + the last such key, 0 when there is none.
 // out [B·T, C] as vec4. See attention_common.wgsl for the layout of qkv and the two variants.
-@group(0) @binding(0) var<storage, read> qkv: array<vec4f>;
+@group(0) @binding(0) var<storage, read> qkv: array<$QKV_TYPE>;
 @group(0) @binding(1) var<storage, read> mask: array<u32>;
 @group(0) @binding(2) var<storage, read> limits: array<u32>;
-@group(0) @binding(3) var<storage, read_write> out: array<vec4f>;
+@group(0) @binding(3) var<storage, read_write> out: array<$OUT_TYPE>;
 @group(0) @binding(4) var<storage, read_write> lse: array<f32>;
 @group(0) @binding(5) var<uniform> dims: Dims;
 //#include "attention_common.wgsl"
@@ -34,7 +34,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //#end
   let query = (first + own.row) * ${3 * C4}u + head;
   //#for i in 0..D4
-  let q$i = qkv[query + ${i}u] * dims.scale;
+  let q$i = $QKV_READ(qkv[query + ${i}u]) * dims.scale;
   var o$i = vec4f();
   //#end
   var highest = MASKED;
@@ -44,8 +44,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     workgroupBarrier();
     for (var e = thread; e < ${16 * D4}u; e += 64u) {
       let at = (first + min(base + e / ${D4}u, dims.length - 1u)) * ${3 * C4}u + head + e % ${D4}u;
-      tile_k[e] = qkv[at + ${C4}u];
-      tile_v[e] = qkv[at + ${2 * C4}u];
+      tile_k[e] = $QKV_READ(qkv[at + ${C4}u]);
+      tile_v[e] = $QKV_READ(qkv[at + ${2 * C4}u]);
     }
     if (thread < TILE) { tile_mask[thread] = mask[first + min(base + thread, dims.length - 1u)]; }
     workgroupBarrier();
@@ -60,8 +60,8 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
     //#if BROADCAST
     let row$j = (first + min(block + ${j}u, dims.length - 1u)) * ${3 * C4}u + head;
     //#for g in 0..CHUNKS
-    let k${j}_$g = qkv[row$j + ${C4}u + min(${g * LANES}u + lane, ${D4 - 1}u)];
-    let v${j}_$g = qkv[row$j + ${2 * C4}u + min(${g * LANES}u + lane, ${D4 - 1}u)];
+    let k${j}_$g = $QKV_READ(qkv[row$j + ${C4}u + min(${g * LANES}u + lane, ${D4 - 1}u)]);
+    let v${j}_$g = $QKV_READ(qkv[row$j + ${2 * C4}u + min(${g * LANES}u + lane, ${D4 - 1}u)]);
     //#end
     //#end
     var dot$j = 0.0;
@@ -111,7 +111,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   if (!own.inside) { return; }
   let target_row = (first + own.row) * ${C4}u + head;
   //#for i in 0..D4
-  out[target_row + ${i}u] = o$i / total;
+  out[target_row + ${i}u] = $OUT_WRITE(o$i / total);
   //#end
   lse[pair * dims.length + own.row] = highest + log(total);
 }

@@ -27,8 +27,11 @@ struct Dims {
   //#end
 }
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(1) var<storage, read> a: array<$A_TYPE>;
+@group(0) @binding(2) var<storage, read> b: array<$B_TYPE>;
+//#if HALF
+//#include "half.wgsl"
+//#end
 //#include "gemm_epilogue.wgsl"
 
 @compute @workgroup_size(${SUBGROUP * SUBGROUPS})
@@ -73,25 +76,25 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
     //#if A_TRANSPOSED
     //#for i in 0..4
     let live$i = k + ${i}u < depth;
-    let a$i = select(vec4f(), a[a_start + ${i}u * a_stride], live$i);
-    let b$i = select(vec4f(), b[b_start + ${i}u * stride], live$i);
+    let a$i = select(vec4f(), $A_READ(a[a_start + ${i}u * a_stride]), live$i);
+    let b$i = select(vec4f(), $B_READ(b[b_start + ${i}u * stride]), live$i);
     //#end
     a_start += 4u * a_stride;
     b_start += 4u * stride;
     //#else
     //#for g in 0..ROWS / SUBGROUP
-    let a$g = a[a_start$g + k / 4u];
+    let a$g = $A_READ(a[a_start$g + k / 4u]);
     //#end
     //#if B_TRANSPOSED
     //#for i in 0..4
-    let along_k$i = b[b_start$i + k / 4u];
+    let along_k$i = $B_READ(b[b_start$i + k / 4u]);
     //#end
     //#for i in 0..4
     let b$i = vec4f(along_k0[$i], along_k1[$i], along_k2[$i], along_k3[$i]);
     //#end
     //#else
     //#for i in 0..4
-    let b$i = b[b_start + ${i}u * stride];
+    let b$i = $B_READ(b[b_start + ${i}u * stride]);
     //#end
     b_start += 4u * stride;
     //#end

@@ -1,7 +1,7 @@
 // C[M, N] = op(A) · op(B) for any sizes: the kernel for heads (N = 9 labels) and odd widths, in every preset.
 //
 //   a: A_TRANSPOSED ? [K, M] : [M, K] as f32
-//   b: B_TRANSPOSED ? [N, K] : [K, N] as f32
+//   b: B_TRANSPOSED ? [N, K] : [K, N] as f32, either in pairs of 16 bits with A_HALF, B_HALF
 //   c [M, N] as f32, see gemm_epilogue.wgsl
 //
 // One invocation owns ROWS rows of one column, so that a load of B serves ROWS products. Rows past the end read the last
@@ -19,8 +19,27 @@ struct Dims {
   //#end
 }
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> a: array<f32>;
-@group(0) @binding(2) var<storage, read> b: array<f32>;
+@group(0) @binding(1) var<storage, read> a: array<$A_TYPE>;
+@group(0) @binding(2) var<storage, read> b: array<$B_TYPE>;
+
+fn element_a(index: u32) -> f32 {
+  //#if A_HALF
+  let pair = unpack2x16float(a[index / 2u]);
+  return select(pair.x, pair.y, (index & 1u) == 1u);
+  //#else
+  return a[index];
+  //#end
+}
+
+fn element_b(index: u32) -> f32 {
+  //#if B_HALF
+  let pair = unpack2x16float(b[index / 2u]);
+  return select(pair.x, pair.y, (index & 1u) == 1u);
+  //#else
+  return b[index];
+  //#end
+}
+
 //#include "gemm_epilogue.wgsl"
 
 @compute @workgroup_size(64)
@@ -48,15 +67,15 @@ fn main(
   //#end
   for (var k = 0u; k < depth; k++) {
     //#if B_TRANSPOSED
-    let y = b[column * depth + k];
+    let y = element_b(column * depth + k);
     //#else
-    let y = b[k * dims.n + column];
+    let y = element_b(k * dims.n + column);
     //#end
     //#for r in 0..ROWS
     //#if A_TRANSPOSED
-    c$r = fma(a[k * m + row$r], y, c$r);
+    c$r = fma(element_a(k * m + row$r), y, c$r);
     //#else
-    c$r = fma(a[row$r * depth + k], y, c$r);
+    c$r = fma(element_a(row$r * depth + k), y, c$r);
     //#end
     //#end
   }

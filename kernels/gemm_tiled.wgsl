@@ -28,8 +28,11 @@ struct Dims {
   //#end
 }
 @group(0) @binding(0) var<uniform> dims: Dims;
-@group(0) @binding(1) var<storage, read> a: array<vec4f>;
-@group(0) @binding(2) var<storage, read> b: array<vec4f>;
+@group(0) @binding(1) var<storage, read> a: array<$A_TYPE>;
+@group(0) @binding(2) var<storage, read> b: array<$B_TYPE>;
+//#if HALF
+//#include "half.wgsl"
+//#end
 //#include "gemm_epilogue.wgsl"
 
 // [k][line / 4]; a row is one vec4 longer than the tile, so that the stores of transposed blocks meet different banks.
@@ -43,7 +46,7 @@ fn fetch_a(row: u32, k: u32, end: u32) -> mat4x4f {
   if (row < dims.m) {
     //#for i in 0..4
     if (k + ${i}u < end) {
-      block[$i] = a[((k + ${i}u) * dims.m + row) / 4u];
+      block[$i] = $A_READ(a[((k + ${i}u) * dims.m + row) / 4u]);
     }
     //#end
   }
@@ -52,7 +55,7 @@ fn fetch_a(row: u32, k: u32, end: u32) -> mat4x4f {
   if (k < end) {
     //#for i in 0..4
     if (row + ${i}u < dims.rows) {
-      block[$i] = a[((row + ${i}u) * dims.k + k) / 4u];
+      block[$i] = $A_READ(a[((row + ${i}u) * dims.k + k) / 4u]);
     }
     //#end
   }
@@ -67,7 +70,7 @@ fn fetch_b(column: u32, k: u32, end: u32) -> mat4x4f {
   if (k < end) {
     //#for i in 0..4
     if (column + ${i}u < dims.n) {
-      block[$i] = b[((column + ${i}u) * dims.k + k) / 4u];
+      block[$i] = $B_READ(b[((column + ${i}u) * dims.k + k) / 4u]);
     }
     //#end
   }
@@ -76,7 +79,7 @@ fn fetch_b(column: u32, k: u32, end: u32) -> mat4x4f {
   if (column < dims.n) {
     //#for i in 0..4
     if (k + ${i}u < end) {
-      block[$i] = b[((k + ${i}u) * dims.n + column) / 4u];
+      block[$i] = $B_READ(b[((k + ${i}u) * dims.n + column) / 4u]);
     }
     //#end
   }

@@ -2,10 +2,10 @@
 //   g = dy ∘ gamma;  ds = rstd · (g - mean(g) - xhat · mean(g ∘ xhat));  dresidual = ds;  dx = mask ∘ ds.
 // dgamma = Σ rows dy ∘ xhat and dbeta = Σ rows dy are column sums (column_sum.wgsl).
 // dy, xhat, ds, dx [M, C] as vec4; gamma [C] as vec4; rstd [M]. dx is bound with DROPOUT only: without it dx = ds.
-// One row per LANES threads, in registers. Flags: DROPOUT, SUBGROUP.
+// One row per LANES threads, in registers. Flags: DROPOUT, SUBGROUP. XHAT_TYPE, XHAT_READ: how xhat is stored, see half.wgsl.
 struct Dims { rows: u32, site: u32, threshold: u32, scale: f32 }
 @group(0) @binding(0) var<storage, read> dy: array<vec4f>;
-@group(0) @binding(1) var<storage, read> xhat: array<vec4f>;
+@group(0) @binding(1) var<storage, read> xhat: array<$XHAT_TYPE>;
 @group(0) @binding(2) var<storage, read> rstd: array<f32>;
 @group(0) @binding(3) var<storage, read> gamma: array<vec4f>;
 @group(0) @binding(4) var<storage, read_write> ds: array<vec4f>;
@@ -17,6 +17,9 @@ struct Dims { rows: u32, site: u32, threshold: u32, scale: f32 }
 //#include "dropout_mask.wgsl"
 //#end
 //#include "row_reduce.wgsl"
+//#if HALF
+//#include "half.wgsl"
+//#end
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -32,7 +35,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   let column$i = ${i * LANES}u + lane;
   if (inside && column$i < ${COLUMNS}u) {
     g$i = dy[start + column$i] * gamma[column$i];
-    h$i = xhat[start + column$i];
+    h$i = $XHAT_READ(xhat[start + column$i]);
     sum_g += g$i;
     sum_gx += g$i * h$i;
   }

@@ -3,13 +3,13 @@
 // Saved for the backward pass: xhat [M, C] and rstd [M]; the mask is recomputed.
 // x, residual, y, xhat [M, C] as vec4; gamma, beta [C] as vec4. C = 4 · COLUMNS.
 // One row per LANES threads, the row in registers (PER_LANE vec4 each); 64 threads per workgroup.
-// Flags: RESIDUAL, DROPOUT, SUBGROUP.
+// Flags: RESIDUAL, DROPOUT, SUBGROUP. XHAT_TYPE, XHAT_WRITE: how xhat is stored, see half.wgsl.
 struct Dims { rows: u32, eps: f32, site: u32, threshold: u32, scale: f32 }
 @group(0) @binding(0) var<storage, read> x: array<vec4f>;
 @group(0) @binding(1) var<storage, read> gamma: array<vec4f>;
 @group(0) @binding(2) var<storage, read> beta: array<vec4f>;
 @group(0) @binding(3) var<storage, read_write> y: array<vec4f>;
-@group(0) @binding(4) var<storage, read_write> xhat: array<vec4f>;
+@group(0) @binding(4) var<storage, read_write> xhat: array<$XHAT_TYPE>;
 @group(0) @binding(5) var<storage, read_write> rstd: array<f32>;
 @group(0) @binding(6) var<uniform> dims: Dims;
 //#if RESIDUAL
@@ -21,6 +21,9 @@ struct Dims { rows: u32, eps: f32, site: u32, threshold: u32, scale: f32 }
 //#include "dropout_mask.wgsl"
 //#end
 //#include "row_reduce.wgsl"
+//#if HALF
+//#include "half.wgsl"
+//#end
 
 @compute @workgroup_size(64)
 fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) thread: u32) {
@@ -57,7 +60,7 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) th
   //#for i in 0..PER_LANE
   if (column$i < ${COLUMNS}u) {
     let normal = s$i * inverse;
-    xhat[start + column$i] = normal;
+    xhat[start + column$i] = $XHAT_WRITE(normal);
     y[start + column$i] = normal * gamma[column$i] + beta[column$i];
   }
   //#end

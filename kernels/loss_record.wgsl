@@ -1,6 +1,6 @@
 // ring[slot] = (Σ criteria items, Σ span items): the losses of a micro-batch, summed in a fixed order and left on the
 // GPU until the host reads many at once.
-// criteria [criteria_count], span [span_count]; ring [slots, 8]: criteria, span, norm, clip, skipped, 3 unused.
+// criteria [criteria_count], span [span_count]; ring [slots, 8]: criteria, span, norm, clip, skipped, loss scale, 2 unused.
 struct Dims { criteria_count: u32, span_count: u32 }
 @group(0) @binding(0) var<storage, read> criteria: array<f32>;
 @group(0) @binding(1) var<storage, read> span: array<f32>;

@@ -8,8 +8,10 @@
 
 import { z } from "zod";
 import { INPUT_FORMATS, WINDOW_AGGREGATIONS } from "../data/input_frame.ts";
+import { RECOMPUTATIONS } from "../graph/graph.ts";
 import { OPTIMIZERS } from "../graph/optimizer.ts";
 import { ACTIVATIONS } from "../graph/ops/activation.ts";
+import { PRECISIONS } from "../graph/tensor.ts";
 import { COUPLING_POOLINGS } from "../model/couplings/couple.ts";
 import { COUPLINGS, TASK_COUPLINGS } from "../model/couplings/registry.ts";
 import { CRITERIA_HEADS } from "../model/criteria_heads/registry.ts";
@@ -173,6 +175,10 @@ export const configSchema = z.strictObject({
     max_steps: z.int().min(1).nullable().describe("Stop after so many optimizer steps"),
     batch_size: z.int().min(1).max(1024).describe("Inputs (posts, pairs or windows) of one forward and backward pass"),
     accumulation_steps: z.int().min(1).max(1024).describe("Batches of one optimizer step"),
+    precision: choice(PRECISIONS)
+      .describe("Storage of activations kept for the backward pass: f16 halves most of them and scales the loss"),
+    recompute: choice(RECOMPUTATIONS)
+      .describe("What the backward pass computes again instead of keeping it: less memory, same results, more time"),
     optimizer: choice(OPTIMIZERS)
       .describe("lion wants a learning rate 3 to 10 times smaller than adamw, and weight decay larger by as much"),
     learning_rate: positive.max(1).describe("Of the heads after warmup"),

@@ -12,6 +12,7 @@ import tiledSource from "../../kernels/gemm_tiled.wgsl" with { type: "text" };
 import generalSource from "../../kernels/gemm_general.wgsl" with { type: "text" };
 import epilogueSource from "../../kernels/gemm_epilogue.wgsl" with { type: "text" };
 import activationSource from "../../kernels/feed_forward_activation.wgsl" with { type: "text" };
+import halfSource from "../../kernels/half.wgsl" with { type: "text" };
 import sumPartialsSource from "../../kernels/sum_partials.wgsl" with { type: "text" };
 
 /**
@@ -51,6 +52,9 @@ export type GemmEpilogue =
 /** `broadcast`: CPU drivers (subgroup operations, no barrier); `tiled`: GPUs (workgroup memory, no subgroups). */
 export type GemmPreset = "broadcast" | "tiled";
 
+/** What a product reads and writes in [rows, columns]. */
+export type GemmOperand = "a" | "b" | "c" | "aux";
+
 /** A product to be dispatched. */
 export interface GemmRequest {
   readonly layout: GemmLayout;
@@ -61,6 +65,8 @@ export interface GemmRequest {
   readonly preset: GemmPreset;
   /** Lanes of a subgroup on the adapter; the broadcast preset needs a power of two from 4 to 32. */
   readonly subgroupSize: number;
+  /** Which operands lie in 16 bits, see `half.wgsl`; the sums are of 32 bits all the same. */
+  readonly half?: readonly GemmOperand[];
   /** Choices of the tiled preset that are otherwise made from the shape; for benchmarks and tests. */
   readonly tile?: 64 | 128;
   readonly splits?: number;
@@ -85,7 +91,11 @@ export interface GemmDispatch extends GemmStep {
   readonly second?: GemmStep;
 }
 
-const INCLUDES = { "gemm_epilogue.wgsl": epilogueSource, "feed_forward_activation.wgsl": activationSource };
+const INCLUDES = {
+  "gemm_epilogue.wgsl": epilogueSource,
+  "feed_forward_activation.wgsl": activationSource,
+  "half.wgsl": halfSource,
+};
 const BROADCAST = defineKernel("gemm_broadcast", broadcastSource, INCLUDES);
 const TILED = defineKernel("gemm_tiled", tiledSource, INCLUDES);
 const GENERAL = defineKernel("gemm_general", generalSource, INCLUDES);
@@ -121,6 +131,35 @@ const ceilDivide = (a: number, b: number): number => Math.ceil(a / b);
 /** The `Dims` of a layout: sizes in the order its kernels declare them. */
 function dimsOf({ layout, m, n, k }: GemmRequest): Record<string, number> {
   return layout === "tn" ? { rows: k, m, n } : { rows: m, n, k };
+}
+
+/** How operands are stored, of kernels that see four columns at a time. */
+function storageConstants({ half = [] }: GemmRequest): Record<string, number | string> {
+  const entries = (["a", "b", "c", "aux"] as const).flatMap((operand) => {
+    const name = operand.toUpperCase(), isHalf = half.includes(operand);
+    return [
+      [`${name}_TYPE`, isHalf ? "vec2u" : "vec4f"],
+      [`${name}_READ`, isHalf ? "from_half" : ""],
+      [`${name}_WRITE`, isHalf ? "to_half" : ""],
+    ];
+  });
+  return { ...Object.fromEntries(entries), HALF: half.length > 0 ? 1 : 0 };
+}
+
+/** The same of the general kernel, which stores single numbers: two invocations would write one word of 16-bit ones. */
+function generalStorage({ half = [] }: GemmRequest): Record<string, number | string> {
+  const written = half.find((operand) => operand === "c" || operand === "aux");
+  if (written) {
+    throw new RangeError(`Expected sizes that a kernel of four columns takes, since ${written} is of 16 bits`);
+  }
+  const [a, b] = [half.includes("a"), half.includes("b")];
+  const scalar = { TYPE: "f32", READ: "", WRITE: "" };
+  const of = (name: string) =>
+    Object.fromEntries(Object.entries(scalar).map(([key, value]) => [`${name}_${key}`, value]));
+  return {
+    ...{ ...of("C"), ...of("AUX") },
+    ...{ A_HALF: a ? 1 : 0, A_TYPE: a ? "u32" : "f32", B_HALF: b ? 1 : 0, B_TYPE: b ? "u32" : "f32" },
+  };
 }
 
 /** Which operand lies transposed in memory. */
@@ -163,6 +202,7 @@ function broadcastDispatch(request: GemmRequest): GemmStep | undefined {
     constants: {
       ...epilogueConstants(epilogue, "vec4f"),
       ...layoutConstants(layout),
+      ...storageConstants(request),
       SUBGROUP: subgroupSize,
       SUBGROUPS: BROADCAST_SUBGROUPS,
       ROWS: rows,
@@ -179,13 +219,15 @@ function tiledDispatch(request: GemmRequest): GemmDispatch | undefined {
   // The large tile loads half as much per product; slices make up for few tiles, but only where tokens are many.
   const slices = layout === "tn" ? Math.max(1, Math.floor(k / MIN_SLICE)) : 1;
   const tile = request.tile ?? (tilesOf(128) * slices >= FULL_GRID / 2 ? 128 : 64);
-  const sliceable = layout === "tn" && (epilogue === "none" || epilogue === "accumulate");
+  const sliceable = layout === "tn" && !request.half?.includes("c") &&
+    (epilogue === "none" || epilogue === "accumulate");
   const splits = sliceable ? request.splits ?? Math.max(1, Math.min(slices, Math.floor(FULL_GRID / tilesOf(tile)))) : 1;
   const step: GemmStep = {
     kernel: TILED,
     constants: {
       ...epilogueConstants(splits > 1 ? "none" : epilogue, "vec4f"),
       ...layoutConstants(layout),
+      ...storageConstants(request),
       TILE: tile,
     },
     dims: dimsOf(request),
@@ -226,12 +268,18 @@ export function generalDispatch(request: GemmRequest): GemmDispatch {
     constants: {
       ...epilogueConstants(epilogue, "f32"),
       ...layoutConstants(layout),
+      ...generalStorage(request),
       ROWS: GENERAL_ROWS,
     },
     dims: dimsOf(request),
     grid: linearGrid(ceilDivide(ceilDivide(m, GENERAL_ROWS) * n, 64)),
     splits: 1,
   };
+}
+
+/** Whether a product of this shape can be stored in 16 bits: not by the general kernel. */
+export function storesHalf(request: Omit<GemmRequest, "half">): boolean {
+  return gemmDispatch(request).kernel !== GENERAL;
 }
 
 /**

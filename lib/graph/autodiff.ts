@@ -1,9 +1,10 @@
 /**
  * Reverse-mode differentiation of a graph: walks the tape backwards and lets every op append its gradient kernels.
  * Gradients of parameters are added to the gradient arena, which the optimizer leaves at zero; where an activation
- * feeds several ops, later gradients are added into the first.
+ * feeds several ops, later gradients are added into the first. Ops that were not kept are computed again where the walk
+ * meets them (Chen et al. 2016, "Training Deep Nets with Sublinear Memory Cost"), and walked like any others.
  */
-import type { Graph } from "./graph.ts";
+import type { Graph, OpEntry, TapeEntry } from "./graph.ts";
 import { copy } from "./ops/elementwise.ts";
 import type { Tensor } from "./tensor.ts";
 
@@ -20,10 +21,7 @@ export function differentiate(
   parameterGradient: (parameter: Tensor) => Tensor,
 ): ReadonlyMap<Tensor, Tensor> {
   const gradients = new Map<Tensor, Tensor>(seeds);
-  for (const entry of [...g.tape].reverse()) {
-    const dy = gradients.get(entry.output);
-    if (!dy) continue;
-    gradients.delete(entry.output);
+  const differentiateOp = (entry: OpEntry, dy: Tensor) => {
     const makers = entry.backward(dy);
     for (const [name, input] of Object.entries(entry.inputs)) {
       const make = makers[name];
@@ -45,6 +43,21 @@ export function differentiate(
         make(present);
       }
     }
-  }
+  };
+  const walk = (tape: readonly TapeEntry[]) => {
+    for (const entry of tape.toReversed()) {
+      const dy = gradients.get(entry.output);
+      if (!dy) continue;
+      gradients.delete(entry.output);
+      if ("again" in entry) {
+        const { tape, output } = entry.again();
+        gradients.set(output, dy);
+        walk(tape);
+      } else {
+        differentiateOp(entry, dy);
+      }
+    }
+  };
+  walk([...g.tape]);
   return gradients;
 }

@@ -7,7 +7,15 @@ import type { Gpu, Preset } from "../gpu/device.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Constants } from "../gpu/template.ts";
 import { ROW_PADDING } from "../gpu/gemm.ts";
-import { type ArenaName, elementCount, rowCount, type Tensor, type TensorWindow, width } from "./tensor.ts";
+import {
+  type ArenaName,
+  elementCount,
+  type ElementType,
+  rowCount,
+  type Tensor,
+  type TensorWindow,
+  width,
+} from "./tensor.ts";
 
 /** What kernels are specialised for: the part of an adapter that a graph needs to know. */
 export interface Target {
@@ -43,22 +51,52 @@ export interface KernelCall {
 export type GradientMaker = (into: Tensor | undefined) => Tensor;
 
 /** An op on the tape: `backward` maps the gradient of its output to makers of its inputs' gradients. */
-export interface TapeEntry {
+export interface OpEntry {
   readonly name: string;
   readonly inputs: Readonly<Record<string, Tensor>>;
   readonly output: Tensor;
   readonly backward: (dy: Tensor) => Readonly<Record<string, GradientMaker>>;
 }
 
+/**
+ * Ops of which only the output was kept. `again` computes them once more, into new tensors, with the same dropout masks;
+ * it returns their entries, and the tensor in which their output then stands.
+ */
+export interface RecomputedEntry {
+  readonly name: string;
+  readonly output: Tensor;
+  readonly again: () => { readonly tape: readonly TapeEntry[]; readonly output: Tensor };
+}
+
+/** What the tape holds, in the order of the forward pass. */
+export type TapeEntry = OpEntry | RecomputedEntry;
+
+/** How much of an encoder is computed a second time in the backward pass instead of being kept; see `encoder`. */
+export const RECOMPUTATIONS = {
+  none: "everything is kept: the fastest",
+  feed_forward: "the feed-forward blocks are computed again",
+  layer: "whole layers are computed again: the least memory (Chen et al. 2016)",
+} as const;
+
+/** One of the names in `RECOMPUTATIONS`. */
+export type RecomputeLevel = keyof typeof RECOMPUTATIONS;
+
+/** The names in `RECOMPUTATIONS`, the one that keeps most first. */
+export const RECOMPUTE_LEVELS = Object.keys(RECOMPUTATIONS) as RecomputeLevel[];
+
 /** A graph under construction. */
 export interface Graph {
   readonly target: Target;
+  /** What models are to compute again in the backward pass rather than keep. */
+  readonly recompute: RecomputeLevel;
+  /** How ops may store what they keep for the backward pass, and the gradients between them. */
+  readonly precision: ElementType;
   /** Whether dropout is on. */
   readonly training: boolean;
   readonly calls: KernelCall[];
   readonly tape: TapeEntry[];
   /** A new activation. */
-  tensor(name: string, shape: readonly number[]): Tensor;
+  tensor(name: string, shape: readonly number[], element?: ElementType): Tensor;
   /** A tensor with a fixed place in an arena other than the activations'. */
   fixed(name: string, shape: readonly number[], arena: ArenaName, slot: ArenaSlot, requiresGradient?: boolean): Tensor;
   /** Appends a kernel dispatch. */
@@ -68,28 +106,55 @@ export interface Graph {
   readonly kept: ReadonlySet<Tensor>;
   /** A number that no other random draw of this graph uses: which dropout this is. */
   nextSite(): number;
+  /**
+   * Runs ops of which nothing but the output is kept for the backward pass: before their gradients are made they are
+   * run once more. `body` must build the same ops each time. The kernels, their order and their dropout sites are those
+   * of a graph that keeps everything, so gradients have the same bits.
+   */
+  recomputed(name: string, body: () => Tensor): Tensor;
 }
 
-/** Starts a graph; `keepAll` keeps every activation to the end, for tests that read them. */
-export function createGraph(target: Target, training: boolean, { keepAll = false } = {}): Graph {
+/** Settings of a graph. */
+export interface GraphOptions {
+  /** Keeps every activation to the end, for tests that read them. */
+  readonly keepAll?: boolean;
+  readonly recompute?: RecomputeLevel;
+  readonly precision?: ElementType;
+}
+
+/** Starts a graph. */
+export function createGraph(
+  target: Target,
+  training: boolean,
+  { keepAll = false, recompute = "none", precision = "f32" }: GraphOptions = {},
+): Graph {
   const calls: KernelCall[] = [];
   const tape: TapeEntry[] = [];
   const kept = new Set<Tensor>();
   let nextId = 0, nextSite = 0;
+  /** Builds ops, and takes them off the tape again. */
+  const record = (body: () => Tensor) => {
+    const start = tape.length;
+    const output = body();
+    return { output, tape: tape.splice(start) };
+  };
   return {
     target,
     training,
+    recompute,
+    precision,
     calls,
     tape,
     kept,
     keep: (tensor) => void kept.add(tensor),
-    tensor(name, shape) {
+    tensor(name, shape, element = "f32") {
       const rows = Math.ceil(rowCount(shape) / ROW_PADDING) * ROW_PADDING;
-      const bytes = (shape.length > 1 ? rows * shape.at(-1)! : elementCount(shape)) * 4;
+      const bytes = (shape.length > 1 ? rows * shape.at(-1)! : elementCount(shape)) * (element === "f16" ? 2 : 4);
       const tensor: Tensor = {
         id: nextId++,
         name,
         shape,
+        element,
         arena: "activation",
         bytes,
         slot: undefined,
@@ -99,10 +164,33 @@ export function createGraph(target: Target, training: boolean, { keepAll = false
       return tensor;
     },
     fixed(name, shape, arena, slot, requiresGradient = false) {
-      return { id: nextId++, name, shape, arena, bytes: slot.size, slot, requiresGradient };
+      return { id: nextId++, name, shape, element: "f32", arena, bytes: slot.size, slot, requiresGradient };
     },
-    emit: (call) => void calls.push(call),
+    emit(call) {
+      for (const [name, bound] of Object.entries(call.bindings)) {
+        const type = call.constants[typeConstant(name)];
+        if (!("tensor" in bound) && bound.element === "f16" && type !== "vec2u" && type !== "u32") {
+          throw new TypeError(`${call.kernel.name}: "${bound.name}" is stored in 16 bits, which "${name}" cannot be`);
+        }
+      }
+      calls.push(call);
+    },
     nextSite: () => nextSite++,
+    recomputed(name, body) {
+      const firstSite = nextSite;
+      const first = record(body);
+      // Below frozen layers nothing is kept anyhow.
+      if (first.tape.length === 0) return first.output;
+      const again = () => {
+        const lastSite = nextSite;
+        nextSite = firstSite;
+        const second = record(body);
+        nextSite = lastSite;
+        return second;
+      };
+      tape.push({ name, output: first.output, again });
+      return first.output;
+    },
   };
 }
 
@@ -163,6 +251,27 @@ export function rowKernel(target: Target, rows: number): { constants: Constants;
 export function columnType(tensor: Tensor): { T: string; WIDTH: number } {
   const columns = width(tensor);
   return columns % 4 === 0 ? { T: "vec4f", WIDTH: columns / 4 } : { T: "f32", WIDTH: columns };
+}
+
+const typeConstant = (binding: string) => `${binding.toUpperCase()}_TYPE`;
+
+/**
+ * How a kernel sees bindings that may be stored in 16 bits. For a binding x: X_TYPE, the element of its array; X_READ and
+ * X_WRITE, the functions of `half.wgsl` that turn it into `type` and back, nothing where it is that already.
+ *
+ * @throws {RangeError} when elements of 16 bits are not seen four at a time
+ */
+export function storage(bindings: Readonly<Record<string, Tensor | undefined>>, type = "vec4f"): Constants {
+  const constants: Record<string, number | string> = { HALF: 0 };
+  for (const [name, tensor] of Object.entries(bindings)) {
+    const half = tensor?.element === "f16";
+    if (half && type !== "vec4f") throw new RangeError(`Expected ${tensor.name} in steps of four columns`);
+    constants[typeConstant(name)] = half ? "vec2u" : type;
+    constants[`${name.toUpperCase()}_READ`] = half ? "from_half" : "";
+    constants[`${name.toUpperCase()}_WRITE`] = half ? "to_half" : "";
+    if (half) constants["HALF"] = 1;
+  }
+  return constants;
 }
 
 /** The element type of kernels that see tensors as flat: WGSL type, elements per T, and the number of T. */

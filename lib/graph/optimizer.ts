@@ -3,7 +3,7 @@ import { align, type ArenaLayout, type ArenaSlot } from "../gpu/arena.ts";
 import { type Graph, linearGrid, rowKernel } from "./graph.ts";
 import { KERNELS } from "./ops/kernels.ts";
 import type { ParameterSet } from "./parameters.ts";
-import type { Tensor } from "./tensor.ts";
+import { elementCount, type Tensor } from "./tensor.ts";
 
 /** The optimizers, with the arrays of state that each keeps per parameter; see `optimizer.wgsl`. */
 export const OPTIMIZERS = {
@@ -29,6 +29,23 @@ export interface OptimizerOptions {
   readonly maxGradNorm: number;
   /** Decay of the exponential moving average of the parameters, in (0, 1); no average is kept without it. */
   readonly averageDecay?: number | undefined;
+}
+
+/** Dynamic loss scaling: PyTorch's `torch.amp.GradScaler` starts with these, and knows no largest scale. */
+export const LOSS_SCALE = { initial: 2 ** 16, growthInterval: 2000 } as const;
+
+/** Multiplies known gradients of the loss by the scale, in place, before the backward pass starts from them. */
+export function scaleLoss(g: Graph, gradients: Iterable<Tensor>, lossScale: Tensor): void {
+  for (const x of gradients) {
+    const count = elementCount(x.shape);
+    g.emit({
+      kernel: KERNELS.scaleGradient,
+      constants: {},
+      bindings: { x, loss_scale: lossScale },
+      dims: { count },
+      grid: linearGrid(count / 64),
+    });
+  }
 }
 
 /** vec4 elements that one row of lanes sums before partial sums are combined. */
@@ -61,7 +78,8 @@ export function momentLayout({ trainedLayout }: ParameterSet, name: OptimizerNam
 
 /**
  * Appends norm, clip decision and update. `control` [4] and `ring` [slots, 8] are described in `clip_decide.wgsl`.
- * The learning rate and bias corrections come from the step scalars.
+ * The learning rate and bias corrections come from the step scalars. `lossScale` has the tensor [2] of scale and good steps
+ * where the gradient is that of a scaled loss.
  */
 export function clipAndUpdate(
   g: Graph,
@@ -69,6 +87,7 @@ export function clipAndUpdate(
   options: OptimizerOptions,
   control: Tensor,
   ring: Tensor,
+  lossScale?: { readonly state: Tensor; readonly growthInterval: number },
 ): void {
   const { name, averageDecay } = options;
   const runs = parameters.runs.flatMap(({ slot, decay, learningRateScale }) =>
@@ -105,9 +124,9 @@ export function clipAndUpdate(
   });
   g.emit({
     kernel: KERNELS.clipDecide,
-    constants: {},
-    bindings: { partial, control, ring },
-    dims: { count: total, max_norm: options.maxGradNorm },
+    constants: { LOSS_SCALE: lossScale ? 1 : 0 },
+    bindings: { partial, control, ring, ...(lossScale ? { loss_scale: lossScale.state } : {}) },
+    dims: { count: total, max_norm: options.maxGradNorm, interval: lossScale?.growthInterval ?? 0 },
     grid: [1, 1, 1],
   });
   runs.forEach(({ decay, learningRateScale, count }, i) => {

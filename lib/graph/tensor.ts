@@ -4,11 +4,21 @@ import type { ArenaSlot } from "../gpu/arena.ts";
 /** Which allocation a tensor lives in; the arenas are divided by lifetime. */
 export type ArenaName = "parameter" | "gradient" | "moment" | "average" | "metrics" | "input" | "activation";
 
-/** A row-major tensor of 32-bit elements. */
+/** How activations may be stored. */
+export const PRECISIONS = {
+  f32: "32 bits for everything",
+  f16: "16 bits for most of what is kept for the backward pass; arithmetic in 32 bits, with loss scaling",
+} as const;
+
+/** How elements are stored; arithmetic is in 32 bits either way. Only activations are ever `f16`. */
+export type ElementType = keyof typeof PRECISIONS;
+
+/** A row-major tensor of 32-bit elements (floats or unsigned), or of floats stored in 16. */
 export interface Tensor {
   readonly id: number;
   readonly name: string;
   readonly shape: readonly number[];
+  readonly element: ElementType;
   readonly arena: ArenaName;
   /** Bytes reserved: rows of activations are padded to `ROW_PADDING`, so that kernels may work in whole row tiles. */
   readonly bytes: number;

@@ -3,11 +3,12 @@
  * text the evidence of each stands. Both are trained jointly, their losses summed. What they are made of stands in the
  * registries of poolings, criteria heads, evidence heads, couplings and losses.
  */
-import { createGraph, type Graph, type Target } from "../graph/graph.ts";
+import { createGraph, type Graph, type GraphOptions, type Target } from "../graph/graph.ts";
 import { differentiate } from "../graph/autodiff.ts";
 import type { ActivationName } from "../graph/ops/activation.ts";
 import { sigmoid } from "../graph/ops/elementwise.ts";
 import { addConfidence, criteriaLoss, type CriteriaLossForm, type Loss, recordLoss } from "../graph/ops/losses.ts";
+import { scaleLoss } from "../graph/optimizer.ts";
 import type { ParameterSet, ParameterSpec } from "../graph/parameters.ts";
 import type { Tensor } from "../graph/tensor.ts";
 import { adversarialPasses } from "./adversarial.ts";
@@ -154,6 +155,8 @@ export interface BoundTensors {
   readonly positiveWeight: Tensor;
   /** [3K] */
   readonly confidence: Tensor;
+  /** [2], see `clip_decide.wgsl`. */
+  readonly lossScale: Tensor;
 }
 
 function losses(
@@ -179,23 +182,23 @@ function losses(
 }
 
 /** How a micro-batch is trained on. */
-export interface TrainingGraphOptions {
+export interface TrainingGraphOptions extends Pick<GraphOptions, "recompute" | "precision"> {
   /** Size of the adversarial perturbation of the word embeddings; 0, the default, for none. */
   readonly adversarialEpsilon?: number;
 }
 
 /**
  * A micro-batch of training: forward, both losses into the ring, backward into the gradient arena; where words are
- * attacked, forward and backward once more.
+ * attacked, forward and backward once more. In 16 bits the gradients are those of the loss times its scale.
  */
 export function trainingGraph(
   target: Target,
   config: DualAgentConfig,
   parameters: ParameterSet,
   bind: (g: Graph) => BoundTensors,
-  { adversarialEpsilon: epsilon = 0 }: TrainingGraphOptions = {},
+  { adversarialEpsilon: epsilon = 0, recompute = "none", precision = "f32" }: TrainingGraphOptions = {},
 ): { graph: Graph } {
-  const g = createGraph(target, true);
+  const g = createGraph(target, true, { recompute, precision });
   const bound = bind(g);
   const { inputs } = bound;
   const parameter = parameterLookup(g, parameters);
@@ -215,7 +218,12 @@ export function trainingGraph(
         });
       }
     }
-    for (const { parameter, gradient } of evidence.parameters ?? []) {
+    const own = evidence.parameters ?? [];
+    if (precision === "f16") {
+      const derivatives = [criteria.dlogits, evidence.dlogits, ...own.map(({ derivative }) => derivative)];
+      scaleLoss(g, derivatives, bound.lossScale);
+    }
+    for (const { parameter, gradient } of own) {
       if (parameter.requiresGradient) gradient(gradientOf(parameter));
     }
     const seeds = new Map([[criteriaLogits, criteria.dlogits], [evidenceLogits, evidence.dlogits]]);

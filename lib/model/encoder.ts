@@ -91,7 +91,9 @@ export function encoderParameters(config: EncoderConfig): ParameterSpec[] {
 }
 
 /**
- * Appends an encoder to a graph.
+ * Appends an encoder to a graph. By the graph's recompute level the backward pass finds in memory of each layer: `none`,
+ * everything it needs; `feed_forward`, all but the block's inner activations, half of the whole, for one more GEMM;
+ * `layer`, the layer's input alone, for one more forward pass; of the last, whose turn comes first, everything.
  *
  * @param parameter the tensor of a named parameter
  * @param lora the adapters beside its projections, if any
@@ -119,10 +121,11 @@ export function encoder(
   const normal = layerNorm(g, { x: embedded, ...gain("embeddings.LayerNorm") }, { epsilon });
   const states = [dropout(g, normal, hidden_dropout_prob)];
 
-  for (let i = 0; i < config.num_hidden_layers; i++) {
+  const layer = (i: number, x: Tensor): Tensor => { //                                           x [B, T, C]
     const layer = `encoder.layer.${i}`;
-    const x = states[i]!; //                                                                     [B, T, C]
-    const projected = linear(g, { x, ...affine(`${layer}.attention.self.qkv`) });
+    // Adapters are added in 32 bits.
+    const adapted = has(i, ["query", "key", "value"]);
+    const projected = linear(g, { x, ...affine(`${layer}.attention.self.qkv`) }, { compact: !adapted });
     const qkv = adapt(i, ["query", "key", "value"], x, projected); //                            [B, T, 3C]
     const context = attention(g, qkv, {
       heads: config.num_attention_heads,
@@ -147,13 +150,19 @@ export function encoder(
       const h = activate(g, u, activation);
       return adapt(i, ["output"], h, linear(g, { x: h, ...outer }));
     };
-    states.push(layerNorm(g, {
+    return layerNorm(g, {
       x: has(i, ["intermediate", "output"])
-        ? unfused()
+        ? g.recompute === "feed_forward" ? g.recomputed(`${layer}.feed_forward`, unfused) : unfused()
         : feedForward(g, { x: attended, ...inner, outputWeight: outer.weight, outputBias: outer.bias }, activation),
       residual: attended,
       ...gain(`${layer}.output.LayerNorm`),
-    }, { epsilon, dropout: hidden_dropout_prob }));
+    }, { epsilon, dropout: hidden_dropout_prob });
+  };
+  for (let i = 0; i < config.num_hidden_layers; i++) {
+    const x = states[i]!;
+    // The backward pass begins with the last layer: to make it again would spare nothing.
+    const again = g.recompute === "layer" && i + 1 < config.num_hidden_layers;
+    states.push(again ? g.recomputed(`encoder.layer.${i}`, () => layer(i, x)) : layer(i, x));
   }
   return states;
 }

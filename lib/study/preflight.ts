@@ -32,13 +32,19 @@ function memoryLimit(config: Config, gpu: Gpu): Preflight["limit"] {
   return { bytes: Deno.systemMemoryInfo().available, source: "free memory of this machine" };
 }
 
-/** The largest batch of those below the configured one that fits, or what else would. */
+/** Recomputation if that is enough, else the largest batch of those below the configured one that fits, or what else would. */
 function remedy(
   gpu: Gpu,
   options: EngineOptions,
   { bytes: limit, source }: NonNullable<Preflight["limit"]>,
   shortestLength: number,
 ): string {
+  if (options.recompute !== "layer") {
+    for (const recompute of ["feed_forward", "layer"] as const) {
+      const { total } = planEngine(gpu, { ...options, recompute }).memory;
+      if (total <= limit) return `Set training.recompute=${recompute} (${formatBytes(total)}): same results, more time`;
+    }
+  }
   const accumulate = "raise training.accumulation_steps to keep the effective batch";
   for (let batchSize = options.batchSize >> 1; batchSize >= 1; batchSize >>= 1) {
     const { total } = planEngine(gpu, { ...options, batchSize }).memory;

@@ -117,6 +117,8 @@ export function engineOptions(context: StudyContext): EngineOptions {
     adversarialEpsilon: training.adversarial_epsilon,
     batchSize: training.batch_size,
     lengths: lengthBuckets(data.max_length),
+    recompute: training.recompute,
+    precision: training.precision,
   };
 }
 
@@ -147,6 +149,8 @@ export function signatureOf(context: StudyContext): Signature {
     criteria: context.data.dataset.criteria,
     outputs: criteria,
     batch_size: config.training.batch_size,
+    // Left out where it is f32, so that checkpoints from before there was a choice go on.
+    ...(config.training.precision === "f32" ? {} : { precision: config.training.precision }),
     accumulation_steps: config.training.accumulation_steps,
     optimizer: config.training.optimizer,
     ema_decay: config.training.ema_decay,

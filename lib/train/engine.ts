@@ -7,6 +7,7 @@ import type { Gpu } from "../gpu/device.ts";
 import { createStepRing, type Program } from "../gpu/program.ts";
 import { createReadback } from "../gpu/readback.ts";
 import { compile, resolve } from "../graph/compile.ts";
+import { LOSS_SCALE } from "../graph/optimizer.ts";
 import { elementCount } from "../graph/tensor.ts";
 import { evidenceHeadOf, evidenceOptions } from "../model/dual_agent.ts";
 import type { ScoredSpan } from "../model/evidence_heads/evidence_head.ts";
@@ -39,6 +40,15 @@ export interface StepMetrics {
   readonly gradientNorm: number;
   /** Steps skipped so far because the gradient was not finite. */
   readonly skippedSteps: number;
+  /** What the loss was multiplied by in this step's backward pass: 1 in f32. */
+  readonly lossScale: number;
+}
+
+/** The state of dynamic loss scaling. */
+export interface LossScaleState {
+  readonly scale: number;
+  /** Steps with a finite gradient since the scale last changed. */
+  readonly goodSteps: number;
 }
 
 /** What evaluation returns of one batch. */
@@ -79,6 +89,10 @@ export interface Engine extends ParameterArrays {
   /** Whether `drain` must be called before a step of so many micro-batches. */
   mustDrain(microBatches: number): boolean;
   evaluate(batches: Iterable<Batch>, options: Pick<StepOptions, "lambdaClass" | "lambdaSpan">): Promise<Evaluation>;
+  /** Waits for the GPU and returns the state of loss scaling; undefined where the loss is not scaled. */
+  lossScale(): Promise<LossScaleState | undefined>;
+  /** Goes on from a state of loss scaling; nothing where the loss is not scaled. */
+  setLossScale(state: LossScaleState): void;
   close(): void;
 }
 
@@ -208,10 +222,24 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
     return new Float32Array(bytes!);
   };
 
+  const isScaled = plan.options.precision === "f16";
+  const setLossScale = ({ scale, goodSteps }: LossScaleState) => {
+    const { buffer, offset } = arenas.metrics.slice(plan.slots.lossScale);
+    if (isScaled) gpu.device.queue.writeBuffer(buffer, offset, Float32Array.of(scale, goodSteps));
+  };
+  setLossScale({ scale: LOSS_SCALE.initial, goodSteps: 0 });
+
   return {
     plan,
     gpu,
     arenas,
+    setLossScale,
+    async lossScale() {
+      if (!isScaled) return undefined;
+      readback.enqueue(arenas.metrics.slice(plan.slots.lossScale));
+      const [scale, goodSteps] = new Float32Array((await readback.flush())[0]!) as unknown as [number, number];
+      return { scale, goodSteps };
+    },
     step: (batches, options) => micro(batches, options, true),
     gradient: (batch, options) => micro([batch], options, false),
     async confidence() {
@@ -239,6 +267,7 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
           loss: criteriaLoss + spanLoss,
           gradientNorm: at(last, 2),
           skippedSteps: at(last, 4),
+          lossScale: at(last, 5),
         };
       });
     },

@@ -5,12 +5,12 @@
 import { type ArenaLayout, layoutSequential } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/device.ts";
 import { programUniformBytes, STEP_RING_BYTES } from "../gpu/program.ts";
-import { createGraph, type Graph, type Target, targetOf } from "../graph/graph.ts";
-import { clipAndUpdate, momentLayout, type OptimizerOptions } from "../graph/optimizer.ts";
+import { createGraph, type Graph, type RecomputeLevel, type Target, targetOf } from "../graph/graph.ts";
+import { clipAndUpdate, LOSS_SCALE, momentLayout, type OptimizerOptions } from "../graph/optimizer.ts";
 import { foldConfidence } from "../graph/ops/losses.ts";
 import { averagedParameters, layoutParameters, type ParameterSet } from "../graph/parameters.ts";
 import { type MemoryPlan, planMemory, unionLayout } from "../graph/plan.ts";
-import { elementCount, type Tensor } from "../graph/tensor.ts";
+import { elementCount, type ElementType, type Tensor } from "../graph/tensor.ts";
 import {
   type DualAgentConfig,
   dualAgentParameters,
@@ -33,6 +33,15 @@ export interface EngineOptions {
   readonly batchSize: number;
   /** Lengths in tokens that batches may have. */
   readonly lengths: readonly number[];
+  /** What the backward pass computes again instead of keeping it; `none` unless given. */
+  readonly recompute?: RecomputeLevel;
+  /**
+   * How training stores activations that the backward pass reads, and gradients between ops: `f32` unless given. `f16`
+   * scales the loss. Parameters, their gradients, moments, all arithmetic and evaluation are f32 either way.
+   */
+  readonly precision?: ElementType;
+  /** Good steps in a row after which the loss scale doubles; `LOSS_SCALE` unless given. */
+  readonly growthInterval?: number;
   /** [K] weights of positive labels, where the loss has them; 1 unless given. */
   readonly positiveWeight?: readonly number[];
   /** Keeps every hidden state of evaluation readable: for tests. */
@@ -93,21 +102,29 @@ const READBACK_BYTES = 8 * 2 ** 20;
 
 /** What stands on the GPU beside arrays and activations, by criteria K. */
 function metricsLayout(criteria: number) {
-  const sizes = [16, METRIC_SLOTS * METRIC_WIDTH * 4, criteria * 4, 3 * criteria * 4];
-  const { slots: [control, ring, positiveWeight, confidence], layout } = layoutSequential("metrics", sizes, Infinity);
+  const sizes = [16, METRIC_SLOTS * METRIC_WIDTH * 4, criteria * 4, 3 * criteria * 4, 8];
+  const { slots, layout } = layoutSequential("metrics", sizes, Infinity);
+  const [control, ring, positiveWeight, confidence, lossScale] = slots;
   return {
-    slots: { control: control!, ring: ring!, positiveWeight: positiveWeight!, confidence: confidence! },
+    slots: {
+      control: control!,
+      ring: ring!,
+      positiveWeight: positiveWeight!,
+      confidence: confidence!,
+      lossScale: lossScale!,
+    },
     layout,
   };
 }
 
-/** The optimizer's control scalars, the metrics ring and the state of the criteria loss as tensors of a graph. */
+/** The optimizer's control scalars, the metrics ring and the states of criteria loss and loss scaling as tensors of a graph. */
 function metricsTensors(g: Graph, { slots }: ReturnType<typeof metricsLayout>, criteria: number) {
   return {
     control: g.fixed("control", [4], "metrics", slots.control),
     ring: g.fixed("metrics ring", [METRIC_SLOTS, METRIC_WIDTH], "metrics", slots.ring),
     positiveWeight: g.fixed("positive weight", [criteria], "metrics", slots.positiveWeight),
     confidence: g.fixed("confidence", [3 * criteria], "metrics", slots.confidence),
+    lossScale: g.fixed("loss scale", [2], "metrics", slots.lossScale),
   };
 }
 
@@ -145,7 +162,7 @@ export function planEngine(
   options: EngineOptions,
   target: Target = targetOf(gpu),
 ): EnginePlan {
-  const { model, batchSize, lengths } = options;
+  const { model, batchSize, lengths, precision = "f32" } = options;
   const { learningRates = { differentialRatio: 1, layerDecay: 1 } } = options;
   const layers = model.encoder.num_hidden_layers;
   const parameters = layoutParameters(scaleLearningRates(dualAgentParameters(model), layers, learningRates), target);
@@ -165,8 +182,10 @@ export function planEngine(
     evaluation.set(length, { ...evaluate, plan: planMemory(evaluate.graph) });
   }
   const update = createGraph(target, true);
-  const { control, ring, confidence } = metricsTensors(update, metrics, model.criteria);
-  clipAndUpdate(update, parameters, options.optimizer, control, ring);
+  const { control, ring, confidence, lossScale: state } = metricsTensors(update, metrics, model.criteria);
+  const { growthInterval = LOSS_SCALE.growthInterval } = options;
+  const scaling = precision === "f16" ? { state, growthInterval } : undefined;
+  clipAndUpdate(update, parameters, options.optimizer, control, ring, scaling);
   if (model.loss.adaptive) foldConfidence(update, confidence, CONFIDENCE_MOMENTUM);
   const optimizer = { graph: update, plan: planMemory(update) };
 

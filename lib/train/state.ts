@@ -47,6 +47,8 @@ const stateSchema = z.strictObject({
   best: z.number().nullable(),
   epochs_since_best: z.int().min(0),
   seed: z.int(),
+  /** Of a run that stores activations in 16 bits: what its loss is multiplied by, and steps since that last changed. */
+  loss_scale: z.strictObject({ scale: z.number().positive(), good_steps: z.int().min(0) }).optional(),
   /** The state of an adaptive criteria loss [3K]; null for the others. */
   confidence: z.array(z.number()).nullable(),
   /** What must agree for the state to be continued. */
@@ -101,7 +103,11 @@ export async function writeState(
     engine.tensors(array, trainedOnly).map((tensor) => ({ ...tensor, name: `${array}.${tensor.name}` }))
   );
   await writeSafetensors(join(folder, OPTIMIZER_FILE), arrays);
-  await Deno.writeTextFile(join(folder, STATE_FILE), JSON.stringify(state, null, 2) + "\n");
+  const scaling = await engine.lossScale();
+  const stored: TrainerState = scaling
+    ? { ...state, loss_scale: { scale: scaling.scale, good_steps: scaling.goodSteps } }
+    : state;
+  await Deno.writeTextFile(join(folder, STATE_FILE), JSON.stringify(stored, null, 2) + "\n");
   await Deno.writeTextFile(join(folder, CONFIG_FILE), JSON.stringify(files.config, null, 2) + "\n");
   for (const [name, bytes] of files.tokenizer) await Deno.writeFile(join(folder, name), bytes);
 }

@@ -118,6 +118,8 @@ async function restore(
   // A checkpoint holds what is trained; what is frozen is as it was in the beginning.
   if (!engine.plan.parameters.specs.every(isTrained)) options.initialise();
   loadArrays(checkpoint.folder, engine, { moments: true });
+  const scaling = state.loss_scale;
+  if (scaling) engine.setLossScale({ scale: scaling.scale, goodSteps: scaling.good_steps });
   return state;
 }
 
@@ -159,11 +161,14 @@ export async function fit(options: FitOptions): Promise<FitResult> {
   const drain = async () => {
     const steps = await engine.drain();
     for (const step of steps) {
-      if (!Number.isFinite(step.loss) || !Number.isFinite(step.gradientNorm)) {
+      // An overflow of the scaled gradient is met by a smaller scale; at scale 1 there is none.
+      const overflown = !Number.isFinite(step.gradientNorm) && step.lossScale === 1;
+      if (!Number.isFinite(step.loss) || overflown) {
         throw new WinnowError(
           "failure",
           `the training diverged: loss ${step.loss}, gradient norm ${step.gradientNorm} at step ${step.step}`,
-          "Lower training.learning_rate or training.max_grad_norm",
+          "Lower training.learning_rate or training.max_grad_norm" +
+            (engine.plan.options.precision === "f16" ? ", or set training.precision=f32" : ""),
         );
       }
       state.loss_sum += step.loss;

@@ -35,8 +35,19 @@ Deno.test("a model that does not fit is refused with numbers and with what would
         remedy: /./,
       });
       const text = refused.stderr.trimEnd().split("\n").at(-1)!;
-      return { text, settings: text.match(/(?:training|data|gpu)\.\w+=[\d.e-]+/g) ?? [] };
+      return { text, settings: text.match(/(?:training|data|gpu)\.\w+=[\w.-]+/g) ?? [] };
     };
+
+    // A deep model with long texts fits when its layers are computed again.
+    const deep = [...sizes, "model.encoder.num_hidden_layers=6"];
+    const limit = 0.7 * await needs(...deep);
+    const refused = await dryRun(...deep, `gpu.memory_limit_gb=${limit / 1e9}`);
+    assertRefused(refused, {
+      error: /^error: The model needs/,
+      remedy: /Set training\.recompute=(feed_forward|layer) \(/,
+    });
+    const level = /training\.recompute=\w+/.exec(refused.stderr)![0];
+    assert.ok(await needs(...deep, level, `gpu.memory_limit_gb=${limit / 1e9}`) <= limit);
 
     // Half the batch would fit, then less, then shorter texts.
     for (const limit of [0.9 * total, 0.3 * total, 12e6]) {

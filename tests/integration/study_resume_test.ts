@@ -272,6 +272,21 @@ Deno.test("a trial ends in the same bits however it was interrupted", async (t) 
   });
 });
 
+Deno.test("with activations in 16 bits a killed trial ends in the same bits, and its loss scale goes on", async () => {
+  await withFolder(async (folder) => {
+    const settings = ["--mode", "single", "training.precision=f16", "training.recompute=feed_forward"];
+    const [whole, killed] = [join(folder, "whole"), join(folder, "killed")];
+    const result = resultOf(await runCommand("train", train(whole, ...settings)));
+    const moments = [{ ...at("SIGKILL", STEPS + 3), saved: [["epoch", STEPS]] as Saved }];
+    assert.deepEqual(await interrupted(killed, settings, moments), outcome(whole, result));
+    for (const experiments of [whole, killed]) {
+      const last = join(trialFolders(experiments)[0]!, "checkpoints", "step_00000044", "trainer_state.json");
+      // Steps of both processes, none of which overflowed.
+      assert.deepEqual(readJson(last).loss_scale, { scale: 65536, good_steps: 2 * STEPS });
+    }
+  });
+});
+
 Deno.test("so does one with Lion, rates by depth, an average of the weights and attacked words", async () => {
   await withFolder(async (folder) => {
     const expected = join(folder, "expected"), broken = join(folder, "broken");

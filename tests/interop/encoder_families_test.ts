@@ -18,11 +18,11 @@ import {
   readEncoderConfig,
 } from "../../lib/weights/encoder_config.ts";
 import { resolveEncoderNames } from "../../lib/weights/encoder_names.ts";
-import { writeSafetensors } from "../../lib/weights/safetensors.ts";
 import { openWeights } from "../../lib/weights/weights_file.ts";
-import { firstSpans, linearAgents, noSpans } from "../support/agents.ts";
+import { linearAgents, noSpans } from "../support/agents.ts";
 import { resultOf, runCommand, withFolder } from "../support/commands.ts";
 import { cosine, largestDifference, norm, parseTensors, relativeDifference } from "../support/golden.ts";
+import { writeBatch } from "../support/batch_file.ts";
 import { askPython } from "../support/python.ts";
 import { randomBatch } from "../support/small_engine.ts";
 
@@ -70,26 +70,6 @@ function batchFor({ pad_token_id, vocab_size }: EncoderConfig): Batch {
   });
   batch.ids[5] = pad_token_id;
   return batch;
-}
-
-/** A batch as the peers read it. */
-async function writeBatch(path: string, batch: Batch) {
-  const tokens = [batch.size, batch.length], pairs = [batch.size, batch.labels.length / batch.size];
-  const tensor = (name: string, shape: number[], data: ArrayLike<number>) => ({
-    name,
-    shape,
-    data: Float32Array.from(data),
-  });
-  await writeSafetensors(path, [
-    tensor("ids", tokens, batch.ids),
-    tensor("mask", tokens, batch.mask),
-    tensor("types", tokens, batch.types),
-    tensor("labels", pairs, batch.labels),
-    tensor("spanStart", pairs, firstSpans(batch).start),
-    tensor("spanEnd", pairs, firstSpans(batch).end),
-    tensor("spanWeight", pairs, batch.spanWeight),
-    tensor("sampleWeight", [batch.size], batch.sampleWeight),
-  ]);
 }
 
 /** Every tensor of the encoder in a folder, by the family's own names. */

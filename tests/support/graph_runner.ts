@@ -11,7 +11,7 @@ import { compile, resolve } from "../../lib/graph/compile.ts";
 import { createGraph, defineOp, type Graph, type Target, targetOf } from "../../lib/graph/graph.ts";
 import { accumulate, copy } from "../../lib/graph/ops/elementwise.ts";
 import { planMemory } from "../../lib/graph/plan.ts";
-import { elementCount, type Tensor } from "../../lib/graph/tensor.ts";
+import { elementCount, type ElementType, type Tensor } from "../../lib/graph/tensor.ts";
 
 /** The values of an input; numbers become f32. */
 export type Values = Float32Array | Uint32Array;
@@ -76,6 +76,8 @@ export interface GraphCase<Name extends string, Output extends string> {
   ) => { outputs: Readonly<Record<Output, Tensor>>; seeds?: readonly (readonly [Tensor, Tensor])[] };
   /** Whether dropout is on; false unless given. */
   readonly training?: boolean;
+  /** How ops store what they keep; f32 unless given. */
+  readonly precision?: ElementType;
 }
 
 /** What a run returns. */
@@ -109,7 +111,7 @@ const toActivation = defineOp<{ x: Tensor }, undefined, undefined>("to_activatio
 /** Builds, plans and compiles a graph; `target` overrides what the adapter would choose. */
 export function compileGraph<Name extends string, Output extends string>(
   gpu: Gpu,
-  { inputs, build, training = false }: GraphCase<Name, Output>,
+  { inputs, build, training = false, precision = "f32" }: GraphCase<Name, Output>,
   target: Partial<Target> = {},
 ): RunnableGraph<Name, Output> {
   const names = Object.keys(inputs) as Name[];
@@ -119,7 +121,7 @@ export function compileGraph<Name extends string, Output extends string>(
   const constantPlaces = layoutSequential("inputs", constants.map(bytes), Infinity);
   const learnedPlaces = layoutSequential("parameters", learned.map(bytes), Infinity);
 
-  const g = createGraph({ ...targetOf(gpu), ...target }, training);
+  const g = createGraph({ ...targetOf(gpu), ...target }, training, { precision });
   const parameterTensors = new Map<Name, Tensor>();
   const tensors = {} as Record<Name, Tensor>;
   constants.forEach((name, i) => {

@@ -1,7 +1,7 @@
 /** A small model with random weights, and random batches for it. */
 import type { Batch } from "../../lib/data/batches.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
-import { type Target, targetOf } from "../../lib/graph/graph.ts";
+import { type RecomputeLevel, type Target, targetOf } from "../../lib/graph/graph.ts";
 import { elementCount } from "../../lib/graph/tensor.ts";
 import { linearAgents, noSpans, spanTags } from "./agents.ts";
 import type { DualAgentConfig } from "../../lib/model/dual_agent.ts";
@@ -25,6 +25,9 @@ export interface SmallOptions {
   readonly keepStates?: boolean;
   /** Probability of every dropout. */
   readonly dropout?: number;
+  readonly recompute?: RecomputeLevel;
+  readonly precision?: "f32" | "f16";
+  readonly growthInterval?: number;
 }
 
 /** Two layers of 32, three criteria, batches of 4 texts of 8 or 13 tokens. */
@@ -67,6 +70,9 @@ export function planSmall(gpu: Gpu, options: SmallOptions = {}): EnginePlan {
     adversarialEpsilon: options.adversarialEpsilon ?? 0,
     batchSize: options.batchSize ?? 4,
     lengths: options.lengths ?? [8, 13],
+    recompute: options.recompute ?? "none",
+    precision: options.precision ?? "f32",
+    ...(options.growthInterval === undefined ? {} : { growthInterval: options.growthInterval }),
     keepStates: options.keepStates ?? false,
   }, { ...targetOf(gpu), ...options.target });
 }

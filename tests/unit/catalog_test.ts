@@ -1,8 +1,8 @@
 import assert from "node:assert/strict";
 import { z } from "zod";
 import { parseCatalogOptions } from "../../lib/cli/options.ts";
-import { AUGMENTATION_METHODS } from "../../lib/config/augmentation.ts";
 import { configKeys, schemaAt, splitKey } from "../../lib/config/fields.ts";
+import { AUGMENTATION_METHODS } from "../../lib/data/augmentation/registry.ts";
 import { catalogModel } from "../../lib/model/catalog.ts";
 import { catalog, catalogText } from "../../lib/report/catalog.ts";
 import { contractFile } from "../../scripts/generate_contracts.ts";

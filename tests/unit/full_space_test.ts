@@ -7,16 +7,17 @@ import { catalog } from "../../lib/report/catalog.ts";
 const config = loadConfig({ file: "configs/full.yaml" });
 const space = config.search_space as SearchSpace;
 
-Deno.test("full space: about 10^15 combinations, beside its continuous axes", () => {
+Deno.test("full space: more than 10^15 combinations, beside its continuous axes", () => {
   const { combinations, continuous } = spaceSize(checkSpace(space));
-  assert.ok(combinations > 10n ** 15n && combinations < 10n ** 16n, String(combinations));
+  assert.ok(combinations > 10n ** 15n, String(combinations));
   assert.ok(continuous.includes("training.learning_rate") && !continuous.includes("model.criteria_dropout"));
 });
 
 Deno.test("full space: every part of the model and of its training that the catalog has", () => {
-  // Not every name: sigmoid is for gates, a constant rate has no course to choose, windows follow the length of posts.
+  // Not every name: sigmoid is for gates, a constant rate has no course to choose. No axis: windows follow the length of
+  // posts, and precision and recomputation trade time and memory, not quality.
   const partial = ["model.activation", "training.schedule"];
-  const none = ["data.window_aggregation"];
+  const none = ["data.window_aggregation", "training.precision", "training.recompute"];
   for (const { key, entries } of catalog().sections) {
     if (none.includes(key)) continue;
     const distribution = space[key];

@@ -1,6 +1,6 @@
 /** Multi-head self-attention with a key padding mask, FlashAttention style: no T×T tensor is kept. */
 import type { Constants } from "../../gpu/template.ts";
-import { defineOp, type Graph, linearGrid } from "../graph.ts";
+import { defineOp, type Graph, linearGrid, storage } from "../graph.ts";
 import { type Tensor, width } from "../tensor.ts";
 import { accumulate, dropoutDims, type DropoutSite, dropoutSite } from "./elementwise.ts";
 import { KERNELS } from "./kernels.ts";
@@ -45,27 +45,33 @@ const attentionOp = defineOp<{ qkv: Tensor }, Attributes, Saved>("attention", {
   forward(g, { qkv }, attributes) {
     const { constants, dims, grid, batch, length, hidden } = specialisation(g, qkv, attributes);
     const { mask, limits, heads } = attributes;
-    const out = g.tensor("attention", [batch, length, hidden]);
+    const out = g.tensor("attention", [batch, length, hidden], g.precision);
     const lse = g.tensor("attention_lse", [batch * heads * length]);
-    g.emit({ kernel: KERNELS.attentionForward, constants, bindings: { qkv, mask, limits, out, lse }, dims, grid });
+    g.emit({
+      kernel: KERNELS.attentionForward,
+      constants: { ...constants, ...storage({ qkv, out }) },
+      bindings: { qkv, mask, limits, out, lse },
+      dims,
+      grid,
+    });
     return { output: out, saved: { out, lse } };
   },
   backward: (g, { qkv }, dout, { out, lse }, attributes) => ({
     qkv: (into) => {
       const { constants, dims, grid, batch, length } = specialisation(g, qkv, attributes);
       const { mask, limits, heads } = attributes;
-      const dqkv = g.tensor("attention_dqkv", qkv.shape);
+      const dqkv = g.tensor("attention_dqkv", qkv.shape, qkv.element);
       const delta = g.tensor("attention_delta", [batch * heads * length]);
       g.emit({
         kernel: KERNELS.attentionBackwardQuery,
-        constants,
+        constants: { ...constants, ...storage({ qkv, out, dout, dqkv }) },
         bindings: { qkv, mask, limits, out, dout, lse, delta, dqkv },
         dims,
         grid,
       });
       g.emit({
         kernel: KERNELS.attentionBackwardKey,
-        constants,
+        constants: { ...constants, ...storage({ qkv, dout, dqkv }) },
         bindings: { qkv, mask, limits, dout, lse, delta, dqkv },
         dims,
         grid,

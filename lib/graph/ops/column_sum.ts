@@ -1,6 +1,6 @@
 /** Σ over rows in two stages of fixed order: gradients of biases, LayerNorm parameters and token types. */
 import { sumPartials } from "../../gpu/gemm.ts";
-import { columnType, type Graph, linearGrid } from "../graph.ts";
+import { columnType, type Graph, linearGrid, storage } from "../graph.ts";
 import { rowCount, type Tensor, width } from "../tensor.ts";
 import { KERNELS } from "./kernels.ts";
 
@@ -24,7 +24,7 @@ export function columnSum(
   const partial = g.tensor("column_partial", [chunks, width(x)]);
   g.emit({
     kernel: KERNELS.columnSum,
-    constants: { T, WIDTH, CHUNK, PRODUCT: other ? 1 : 0, SELECT: selector ? 1 : 0 },
+    constants: { T, WIDTH, CHUNK, PRODUCT: other ? 1 : 0, SELECT: selector ? 1 : 0, ...storage({ x, other }, T) },
     bindings: { x, partial, ...(other ? { other } : {}), ...(selector ? { selector } : {}) },
     dims: { rows, selected },
     grid: linearGrid((chunks * WIDTH) / 64),

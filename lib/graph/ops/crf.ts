@@ -16,7 +16,9 @@ export const CRF_SCORES = 15;
 
 /** A loss with parameters of its own. */
 export interface CrfLoss extends Loss {
-  /** Makes the derivative with respect to the scores [K, 15], or adds it to a gradient. */
+  /** [B, 15K]: the derivative with respect to the scores, by text. */
+  readonly dscores: Tensor;
+  /** Sums `dscores` to the derivative with respect to the scores [K, 15], or adds it to a gradient. */
   readonly dcrf: GradientMaker;
 }
 
@@ -39,15 +41,15 @@ export function crfLoss(
   const sequences = batch * criteria;
   const items = g.tensor("crf_items", [sequences]);
   const dlogits = g.tensor("crf_demissions", emissions.shape);
-  const dcrf = g.tensor("crf_dscores", [batch, criteria * CRF_SCORES]);
+  const dscores = g.tensor("crf_dscores", [batch, criteria * CRF_SCORES]);
   g.emit({
     kernel: KERNELS.crfLoss,
     constants: { CRITERIA: criteria },
-    bindings: { emissions, crf, gold: tags, limits, weight, demissions: dlogits, dcrf, items },
+    bindings: { emissions, crf, gold: tags, limits, weight, demissions: dlogits, dcrf: dscores, items },
     dims: { batch, length },
     grid: [Math.ceil(sequences / 64), 1, 1],
   });
-  return { items, dlogits, dcrf: (into) => columnSum(g, dcrf, into) };
+  return { items, dlogits, dscores, dcrf: (into) => columnSum(g, dscores, into) };
 }
 
 /** The most probable tags of every criterion, and how far they are from "no evidence". */

@@ -1,6 +1,6 @@
 /** Element-wise ops: dropout, tanh, sigmoid, activations, and the in-place sum that autodiff uses. */
 import { activationConstants, type ActivationKind } from "../../gpu/gemm.ts";
-import { defineOp, type Graph, linearGrid } from "../graph.ts";
+import { defineOp, type Graph, linearGrid, storage } from "../graph.ts";
 import { elementCount, type Tensor } from "../tensor.ts";
 import { KERNELS } from "./kernels.ts";
 
@@ -44,6 +44,7 @@ function run(
     FUNCTION: FUNCTION[name],
     ACCUMULATE: into ? 1 : 0,
     TAIL: into ? elementCount(x.shape) % 4 : 0,
+    ...storage({ x, y, saved }),
     ...activationConstants(name === "tanh" ? "gelu_tanh" : options.kind ?? "gelu_erf", "vec4f"),
   };
   const dims = { count, ...dropoutDims(drop) };

@@ -24,6 +24,7 @@ import embeddingForward from "../../../kernels/embedding_forward.wgsl" with { ty
 import embeddingPerturb from "../../../kernels/embedding_perturb.wgsl" with { type: "text" };
 import fastGradientScale from "../../../kernels/fast_gradient_scale.wgsl" with { type: "text" };
 import feedForwardActivation from "../../../kernels/feed_forward_activation.wgsl" with { type: "text" };
+import half from "../../../kernels/half.wgsl" with { type: "text" };
 import layerNormBackward from "../../../kernels/layer_norm_backward.wgsl" with { type: "text" };
 import layerNormForward from "../../../kernels/layer_norm_forward.wgsl" with { type: "text" };
 import log1pUnit from "../../../kernels/log1p_unit.wgsl" with { type: "text" };
@@ -33,6 +34,7 @@ import philox from "../../../kernels/philox.wgsl" with { type: "text" };
 import poolBackward from "../../../kernels/pool_backward.wgsl" with { type: "text" };
 import poolForward from "../../../kernels/pool_forward.wgsl" with { type: "text" };
 import rowReduce from "../../../kernels/row_reduce.wgsl" with { type: "text" };
+import scaleGradient from "../../../kernels/scale_gradient.wgsl" with { type: "text" };
 import segmentMeanBackward from "../../../kernels/segment_mean_backward.wgsl" with { type: "text" };
 import segmentMeanForward from "../../../kernels/segment_mean_forward.wgsl" with { type: "text" };
 import segmentRanges from "../../../kernels/segment_ranges.wgsl" with { type: "text" };
@@ -54,6 +56,7 @@ const includes = {
   "crf_common.wgsl": crfCommon,
   "dropout_mask.wgsl": dropoutMask,
   "feed_forward_activation.wgsl": feedForwardActivation,
+  "half.wgsl": half,
   "log1p_unit.wgsl": log1pUnit,
   "philox.wgsl": philox,
   "row_reduce.wgsl": rowReduce,
@@ -92,6 +95,7 @@ export const KERNELS = {
   optimizer: kernel("optimizer", optimizer),
   poolBackward: kernel("pool_backward", poolBackward),
   poolForward: kernel("pool_forward", poolForward),
+  scaleGradient: kernel("scale_gradient", scaleGradient),
   segmentMeanBackward: kernel("segment_mean_backward", segmentMeanBackward),
   segmentMeanForward: kernel("segment_mean_forward", segmentMeanForward),
   segmentRanges: kernel("segment_ranges", segmentRanges),

@@ -1,5 +1,5 @@
 /** Residual + dropout + LayerNorm, one fused op with one derivative. */
-import { defineOp, type Graph, rowKernel } from "../graph.ts";
+import { defineOp, type Graph, rowKernel, storage } from "../graph.ts";
 import { rowCount, type Tensor, width } from "../tensor.ts";
 import { columnSum } from "./column_sum.ts";
 import { accumulate, dropoutDims, type DropoutSite, dropoutSite } from "./elementwise.ts";
@@ -28,12 +28,12 @@ const layerNormOp = defineOp<Inputs, Attributes, Saved>("layer_norm", {
   forward(g, inputs, { epsilon, drop }) {
     const { x, gamma, beta, residual } = inputs;
     const y = g.tensor("layer_norm", x.shape);
-    const xhat = g.tensor("layer_norm_xhat", x.shape);
+    const xhat = g.tensor("layer_norm_xhat", x.shape, g.precision);
     const rstd = g.tensor("layer_norm_rstd", [rowCount(x.shape)]);
     const { constants, grid } = specialisation(g, x);
     g.emit({
       kernel: KERNELS.layerNormForward,
-      constants: { ...constants, RESIDUAL: residual ? 1 : 0, DROPOUT: drop ? 1 : 0 },
+      constants: { ...constants, RESIDUAL: residual ? 1 : 0, DROPOUT: drop ? 1 : 0, ...storage({ xhat }) },
       bindings: { x, gamma, beta, y, xhat, rstd, ...(residual ? { residual } : {}) },
       dims: { rows: rowCount(x.shape), eps: epsilon, ...dropoutDims(drop) },
       grid,
@@ -49,7 +49,7 @@ const layerNormOp = defineOp<Inputs, Attributes, Saved>("layer_norm", {
     if (x.requiresGradient || residual?.requiresGradient) {
       g.emit({
         kernel: KERNELS.layerNormBackward,
-        constants: { ...constants, DROPOUT: drop ? 1 : 0 },
+        constants: { ...constants, DROPOUT: drop ? 1 : 0, ...storage({ xhat }) },
         bindings: { dy, xhat, rstd, gamma, ds, ...(drop ? { dx } : {}) },
         dims: { rows: rowCount(x.shape), ...dropoutDims(drop) },
         grid,

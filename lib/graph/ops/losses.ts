@@ -12,6 +12,8 @@ export interface Loss {
 /** A parameter that a loss itself has, and what makes its gradient. */
 export interface ParameterGradient {
   readonly parameter: Tensor;
+  /** The derivative that `gradient` reads: where the loss is scaled, scaled like `dlogits`. */
+  readonly derivative: Tensor;
   readonly gradient: GradientMaker;
 }
 

@@ -15,8 +15,8 @@ export const bioCrf: EvidenceHeadDefinition = {
     dense(g, parameter, `${name}.emission`, dropout(g, x, options.dropout)),
   loss(g, emissions, { tags, limits, spanWeight }, parameter, name) {
     const crf = parameter(`${name}.crf`);
-    const { items, dlogits, dcrf } = crfLoss(g, { emissions, crf, tags, limits, weight: spanWeight });
-    return { items, dlogits, parameters: [{ parameter: crf, gradient: dcrf }] };
+    const { items, dlogits, dscores, dcrf } = crfLoss(g, { emissions, crf, tags, limits, weight: spanWeight });
+    return { items, dlogits, parameters: [{ parameter: crf, derivative: dscores, gradient: dcrf }] };
   },
   decode(g, emissions, { limits }, parameter, name) {
     const { tags, margin } = crfDecode(g, { emissions, crf: parameter(`${name}.crf`), limits });
