@@ -45,8 +45,8 @@ Deno.test("configurations that cannot be run", async (t) => {
         remedy: CORRECT_IT,
       },
       "a value that the key does not take in the search space": {
-        args: withSpace(folder, "choice", "model.criteria_pooling: { type: categorical, choices: [cls, max] }"),
-        error: /Expected model\.criteria_pooling to be .*cls.* but search_space has "max"/,
+        args: withSpace(folder, "choice", "model.criteria_pooling: { type: categorical, choices: [cls, median] }"),
+        error: /Expected model\.criteria_pooling to be .*cls.* but search_space has "median"/,
         remedy: CORRECT_IT,
       },
       "no such file": {
