@@ -26,6 +26,7 @@ export function crossChecks(config: Config): Problem[] {
     ...dataChecks(config),
     ...augmentationChecks(config),
     ...trainingChecks(config),
+    ...trackingChecks(config),
     ...searchSpaceChecks(config),
   ];
 }
@@ -130,6 +131,21 @@ function trainingChecks({ training, retention }: Config): Problem[] {
     });
   }
   return problems;
+}
+
+/** What only a server has, and one source of the token. */
+function trackingChecks({ tracking }: Config): Problem[] {
+  const given = (["token_file", "token_command"] as const).filter((key) => tracking[key] !== null);
+  const problem = (key: string, message: string) => [{ path: ["tracking", key], message }];
+  if (given.length > 0 && tracking.store !== "mlflow_rest") {
+    return problem(
+      given[0]!,
+      `Expected tracking.${given[0]} to be null, since tracking.store is ${tracking.store}, but found ` +
+        showValue(tracking[given[0]!]),
+    );
+  }
+  if (given.length < 2) return [];
+  return problem("token_file", "Expected tracking.token_file or tracking.token_command to be null but found both");
 }
 
 /**

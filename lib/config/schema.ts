@@ -20,6 +20,7 @@ import { LORA_TARGETS } from "../model/lora.ts";
 import { CLASS_WEIGHTS, CRITERIA_LOSSES } from "../model/losses/registry.ts";
 import { POOLINGS } from "../model/poolings/registry.ts";
 import { TUNING_MODES } from "../model/tuning.ts";
+import { TRACKING_STORES } from "../tracking/stores.ts";
 import { SCHEDULES } from "../train/schedule.ts";
 import { augmentationSchema } from "./augmentation.ts";
 import { choice } from "./choices.ts";
@@ -215,6 +216,18 @@ export const configSchema = z.strictObject({
     keep_last_n: z.int().min(0),
     keep_best_k: z.int().min(0),
     save_every_steps: z.int().min(1).nullable().describe("Also save a resume point inside an epoch"),
+  }),
+  tracking: z.strictObject({
+    store: choice(TRACKING_STORES).describe("Where runs, metrics and reports are tracked"),
+    uri: text.nullable().describe(
+      "File of mlflow_db, null for mlflow.db in the experiments folder; address of mlflow_rest, null for MLFLOW_TRACKING_URI",
+    ),
+    experiment: text.max(250).describe("MLflow's experiment, made where it is missing"),
+    token_file: text.nullable().describe(
+      "File with the bearer token of mlflow_rest, read again when the token expires",
+    ),
+    token_command: z.array(text).min(1).nullable()
+      .describe("Program and arguments that print the bearer token of mlflow_rest, run again when the token expires"),
   }),
   gpu: z.strictObject({
     memory_limit_gb: positive.nullable().describe("Refuse a model that needs more, in GB of 10^9 bytes"),

@@ -4,6 +4,9 @@ import { join } from "node:path";
 /** The search's database, in Optuna's schema. */
 export const studyDatabasePath = (experiments: string): string => join(experiments, "study.db");
 
+/** The tracking store, in MLflow's schema. */
+export const trackingDatabasePath = (experiments: string): string => join(experiments, "mlflow.db");
+
 /** One study's folder: summary_report.json. */
 export const studyFolder = (experiments: string, studyId: string): string => join(experiments, `study_${studyId}`);
 

@@ -1,9 +1,16 @@
 /** A study from configuration to report: checked, started, resumed. What the commands show comes through `hooks`. */
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
-import { runStudy, type StudyEvent } from "../hpo/executor.ts";
+import { runStudy, type StudyEvent, summarizeTrial } from "../hpo/executor.ts";
 import { quasiRandomSampler } from "../hpo/sampler.ts";
-import { createStudy, findStudy, openStudyDatabase, type Study, type StudyDatabase } from "../hpo/study_db.ts";
+import {
+  createStudy,
+  findStudy,
+  listTrials,
+  openStudyDatabase,
+  type Study,
+  type StudyDatabase,
+} from "../hpo/study_db.ts";
 import { ensureWritable } from "../storage/disk.ts";
 import { studyDatabasePath, trialFolder } from "../storage/layout.ts";
 import { lockFolder } from "../storage/lock.ts";
@@ -12,6 +19,7 @@ import { createLogger, openLogFiles } from "../support/logging.ts";
 import type { TrainingProgress } from "../train/trainer.ts";
 import { concludeStudy, type StudyResult } from "./conclude.ts";
 import { contextPreflight, describeContext, openContext } from "./context.ts";
+import { openStudyTracking } from "./tracking.ts";
 import { latestUnfinished, reopen, studyAttributes, withStudies } from "./stored.ts";
 import { dataReference, encodedSplits, runTrial, type StudyContext } from "./trial.ts";
 
@@ -76,6 +84,7 @@ async function runToEnd(
   hooks: StudyHooks,
 ): Promise<StudyResult> {
   const { config, signal } = context;
+  await using tracking = await openStudyTracking(context, study, listTrials(db, study).map(summarizeTrial), hooks);
   const initial = Object.fromEntries(Object.keys(config.search_space).map((key) => [key, valueOf(config, key)]));
   const search = runStudy({
     db,
@@ -84,12 +93,15 @@ async function runToEnd(
     sampler: quasiRandomSampler({ seed: config.seed, initial }),
     nTrials: config.study.n_trials,
     signal,
-    onEvent: (event) => hooks.onEvent(event, config.study.metric),
+    onEvent: (event) => {
+      tracking.onEvent(event);
+      hooks.onEvent(event, config.study.metric);
+    },
     runTrial: async (trial) => {
       const files = openLogFiles(join(trialFolder(config.paths.experiments, trial.id), "logs"));
       const log = createLogger([files.sink], { component: "trainer", trial: trial.id });
       try {
-        return await runTrial(context, trial, hooks, log);
+        return await runTrial(context, trial, await tracking.openTrial(trial, hooks), log);
       } catch (error) {
         log.error(error instanceof Error ? error.message : String(error));
         throw error;
@@ -104,7 +116,9 @@ async function runToEnd(
     const remedy = `Continue with \`deno task resume --study-id ${study.id} ${place}\``;
     throw new WinnowError("interrupted", error.message, remedy, { cause: error });
   });
-  return await concludeStudy(db, study, context, hooks);
+  const result = await concludeStudy(db, study, context, hooks);
+  tracking.conclude(result);
+  return result;
 }
 
 /** A word as a shell takes it. */

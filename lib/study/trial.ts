@@ -19,7 +19,7 @@ import { parameterGroups } from "../model/parameter_groups.ts";
 import { type Engine, openEngine } from "../train/engine.ts";
 import type { EngineOptions } from "../train/engine_plan.ts";
 import type { EvaluateOptions } from "../train/evaluator.ts";
-import { type ModelFiles, type Signature, WEIGHTS_FILE } from "../train/state.ts";
+import { type EpochRecord, type ModelFiles, type Signature, WEIGHTS_FILE } from "../train/state.ts";
 import { fit, type TrainingProgress } from "../train/trainer.ts";
 import {
   augmentationReport,
@@ -63,6 +63,10 @@ export interface StudyContext {
 /** What a trial tells while it runs. */
 export interface TrialEvents {
   onProgress(progress: TrainingProgress): void;
+  /** The study's configuration with the trial's parameters in it. */
+  onConfig?(config: Config): void;
+  onEpoch?(record: EpochRecord): void;
+  beforeCheckpoint?(): Promise<void>;
 }
 
 /**
@@ -230,6 +234,7 @@ export async function runTrial(
   const started = performance.now();
   const context = await trialContext(study, trial.params);
   const { config } = context;
+  events.onConfig?.(config);
   const { metric, direction } = config.study;
   const experiments = config.paths.experiments;
   const folder = trialFolder(experiments, trial.id);
@@ -289,8 +294,10 @@ export async function runTrial(
       },
       onEpoch: (record) => {
         log.info("epoch", { ...record, gpu_bytes: context.gpu.allocatedBytes });
+        events.onEpoch?.(record);
         trial.report(record.validation[metric]!, record.epoch);
       },
+      beforeCheckpoint: async () => await events.beforeCheckpoint?.(),
       onCheckpoint: (checkpoint, seconds) => {
         savingSeconds += seconds;
         log.info("checkpoint saved", {

@@ -70,6 +70,8 @@ export interface FitOptions {
   onProgress?(progress: TrainingProgress): void;
   /** Called with each epoch's record before its checkpoint is published. */
   onEpoch?(record: EpochRecord): void;
+  /** Awaited before a checkpoint is published: what was reported up to its step is not reported again after a resume. */
+  beforeCheckpoint?(): Promise<void>;
   onCheckpoint?(checkpoint: Checkpoint, seconds: number): void;
   onWarning?(message: string): void;
 }
@@ -186,6 +188,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     const started = performance.now();
     if (engine.plan.options.model.loss.adaptive) state.confidence = [...await engine.confidence()];
     const info = { step: state.step, epoch: state.epoch, kind, metrics };
+    await options.beforeCheckpoint?.();
     const checkpoint = await publishCheckpoint(
       options.checkpoints,
       checkpointName(state.step),

@@ -1,6 +1,7 @@
 /** Fetches chosen files of a model or dataset from a Hugging Face hub into the shared cache, cache first. */
 import { join } from "node:path";
 import { inputError } from "../support/errors.ts";
+import { type Delay, realDelay } from "../support/retry.ts";
 import {
   cachedCommit,
   cachedListing,
@@ -14,7 +15,7 @@ import { checkRoom, storeFile, type Transfer } from "./hub_download.ts";
 import { type Environment, hubCacheFolder, hubEndpoint, hubToken, isOffline } from "./hub_environment.ts";
 import { type HubAccess, hubGet } from "./hub_http.ts";
 import { commitOf, type HubRepo, isCommit, listCommit } from "./hub_listing.ts";
-import { type Delay, realDelay, withRetry } from "./hub_retry.ts";
+import { withRetry } from "./hub_retry.ts";
 
 /** Milliseconds without a byte after which a transfer counts as cut. */
 const STALL_TIMEOUT = 60_000;

@@ -1,17 +1,7 @@
 /** Which failures of a model hub pass by themselves, how long to wait for that, and what to tell about the others. */
 import { inputError, WinnowError } from "../support/errors.ts";
+import { type Delay, MAX_ATTEMPTS, withBackoff } from "../support/retry.ts";
 import { BrokenTransfer, HubRefusal } from "./hub_http.ts";
-
-/** Tries in all; the waits between them are 1, 2, 4 and 8 seconds, or what the hub asks for. */
-const MAX_ATTEMPTS = 5;
-/** The longest wait that a hub may ask for: its rate limits are counted in windows of five minutes. */
-const MAX_WAIT = 300_000;
-
-/** Waits; a test passes one that does not. */
-export type Delay = (milliseconds: number) => Promise<void>;
-
-/** Really waits. */
-export const realDelay: Delay = (milliseconds) => new Promise((resolve) => setTimeout(resolve, milliseconds));
 
 /** What is asked for, and of whom. */
 export interface Errand {
@@ -46,36 +36,26 @@ function isTemporary(error: unknown, { endpoint }: Errand): error is BrokenTrans
  * @throws an input error with a remedy for 401, 403, 404; a failure when all tries are used up; other errors as they are
  */
 export async function withRetry<T>(errand: Errand, call: () => Promise<T>): Promise<T> {
-  for (let attempt = 1;; attempt++) {
-    try {
-      return await call();
-    } catch (error) {
-      if (!isTemporary(error, errand)) throw explain(error, errand);
-      if (error instanceof BrokenTransfer && error.progressed) attempt = 1;
-      if (attempt === MAX_ATTEMPTS) {
-        throw new WinnowError(
-          "failure",
-          `${errand.endpoint} did not deliver the ${errand.what} in ${MAX_ATTEMPTS} attempts: ${error.message}`,
-          "Check the network, try later, or name a local folder in place of the hub id",
-          { cause: error },
-        );
-      }
-      const asked = error instanceof HubRefusal ? error.retryAfter ?? 0 : 0;
-      const wait = Math.max(1000 * 2 ** (attempt - 1), Math.min(asked, MAX_WAIT));
-      errand.onRetry?.(error.message, wait);
-      await unlessAborted(errand.delay(wait), errand.signal);
-    }
+  try {
+    return await withBackoff(call, {
+      mayPass: (error) => {
+        if (!isTemporary(error, errand)) return undefined;
+        return error instanceof HubRefusal ? error.retryAfter ?? 0 : 0;
+      },
+      progressed: (error) => error instanceof BrokenTransfer && error.progressed,
+      delay: errand.delay,
+      onRetry: (error, wait) => errand.onRetry?.((error as Error).message, wait),
+      signal: errand.signal,
+    });
+  } catch (error) {
+    if (!isTemporary(error, errand)) throw explain(error, errand);
+    throw new WinnowError(
+      "failure",
+      `${errand.endpoint} did not deliver the ${errand.what} in ${MAX_ATTEMPTS} attempts: ${error.message}`,
+      "Check the network, try later, or name a local folder in place of the hub id",
+      { cause: error },
+    );
   }
-}
-
-async function unlessAborted(wait: Promise<void>, signal?: AbortSignal): Promise<void> {
-  if (!signal) return await wait;
-  const { promise: ended, resolve } = Promise.withResolvers<void>();
-  const end = () => resolve();
-  signal.addEventListener("abort", end);
-  if (!signal.aborted) await Promise.race([wait, ended]);
-  signal.removeEventListener("abort", end);
-  signal.throwIfAborted();
 }
 
 /** A permanent refusal in the user's terms; anything else unchanged. */
