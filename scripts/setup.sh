@@ -77,15 +77,22 @@ install_vulkan() {
   if [ ${#missing[@]} -gt 0 ]; then apt_install "${missing[@]}"; fi
 }
 
-# The Python that tests compare with: .venv, unless WINNOW_PYTHON names another.
-install_peers() {
-  local requirements=tests/peers/requirements.txt
-  if [ -n "${WINNOW_PYTHON:-}" ] || cmp -s "$requirements" .venv/installed.txt; then return; fi
+# A virtual environment with the Python packages that tests compare with.
+install_venv() { # folder, file of requirements, options of pip...
+  local venv=$1 requirements=$2
+  shift 2
+  if cmp -s "$requirements" "$venv/installed.txt"; then return; fi
   if ! python3 -c 'import ensurepip, venv' 2>/dev/null; then apt_install python3 python3-venv; fi
-  say "installing the Python packages of $requirements in .venv"
-  python3 -m venv .venv
-  .venv/bin/python -m pip install --quiet --disable-pip-version-check -r "$requirements" >&2
-  cp "$requirements" .venv/installed.txt
+  say "installing the Python packages of $requirements in $venv"
+  python3 -m venv "$venv"
+  "$venv/bin/python" -m pip install --quiet --disable-pip-version-check "$@" -r "$requirements" >&2
+  cp "$requirements" "$venv/installed.txt"
+}
+
+# Unless WINNOW_PYTHON and WINNOW_MLFLOW_PYTHON name others.
+install_peers() {
+  [ -n "${WINNOW_PYTHON:-}" ] || install_venv .venv tests/peers/requirements.txt
+  [ -n "${WINNOW_MLFLOW_PYTHON:-}" ] || install_venv .venv-mlflow tests/peers/requirements-mlflow.txt --no-deps
 }
 
 if [ "$(uname -s)" != Linux ]; then stop "this script knows Linux only" "Install Deno $DENO_VERSION and a Vulkan driver yourself."; fi

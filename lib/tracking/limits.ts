@@ -10,6 +10,9 @@ export const MAX_PARAM_LENGTH = 6000;
 export const MAX_TAG_LENGTH = 5000;
 /** Of one `log-batch`. */
 export const MAX_METRICS = 1000, MAX_PARAMS = 100, MAX_TAGS = 100;
+/** The tag of an experiment that has MLflow's page show training runs first, not those of language models. */
+export const EXPERIMENT_KIND = ["mlflow.experimentKind", "custom_model_development"] as const;
+
 /** Bytes of a request's body, below the 10^6 that MLflow documents. */
 export const MAX_BODY_BYTES = 900_000;
 

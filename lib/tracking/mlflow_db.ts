@@ -11,7 +11,7 @@ import { dirname, join, resolve } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { fileURLToPath, pathToFileURL } from "node:url";
 import { inputError, storageError } from "../support/errors.ts";
-import { artifactParts, MAX_PARAM_LENGTH, metricKey, paramEntries, tagValue } from "./limits.ts";
+import { artifactParts, EXPERIMENT_KIND, MAX_PARAM_LENGTH, metricKey, paramEntries, tagValue } from "./limits.ts";
 import { type MlflowFile, openMlflowFile, transaction } from "./sqlite_file.ts";
 import {
   type Artifact,
@@ -90,7 +90,11 @@ function openExperiment(file: MlflowFile, name: string): number {
         "Restore it in MLflow, or set tracking.experiment to another name",
       );
     }
-    const id = Number(found["experiment_id"]), before = String(found["artifact_location"] ?? "");
+    const id = Number(found["experiment_id"]);
+    const [kind, value] = EXPERIMENT_KIND;
+    db.prepare("INSERT INTO experiment_tags (key, value, experiment_id) VALUES (?, ?, ?) ON CONFLICT DO NOTHING")
+      .run(kind, value, id);
+    const before = String(found["artifact_location"] ?? "");
     if (before !== location && before.startsWith("file:") && before.endsWith(`/${ARTIFACTS_FOLDER}`)) {
       if (!existsSync(fileURLToPath(before))) moveArtifacts(db, id, before, location);
     }

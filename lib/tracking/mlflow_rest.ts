@@ -8,6 +8,7 @@
 import { inputError } from "../support/errors.ts";
 import {
   artifactParts,
+  EXPERIMENT_KIND,
   inGroups,
   MAX_METRICS,
   MAX_PARAMS,
@@ -95,7 +96,9 @@ async function experimentId(server: Server): Promise<string> {
       "Restore it in MLflow, or set tracking.experiment to another name",
     );
   };
-  const create = async () => String((await post(server, "experiments/create", { name })).experiment_id);
+  const [key, value] = EXPERIMENT_KIND;
+  const create = async () =>
+    String((await post(server, "experiments/create", { name, tags: [{ key, value }] })).experiment_id);
   server.experimentId = await unless(
     "RESOURCE_DOES_NOT_EXIST",
     find,

@@ -103,8 +103,8 @@ export function openOutbox(tracker: Tracker, options: OutboxOptions): Outbox {
       clearTimeout(limit);
     },
     async close() {
-      await running;
-      if (queue.length > 0) await start();
+      // What has just been tried in vain is not tried again: somebody waits for the command to end.
+      await (running ?? (queue.length > 0 ? start() : undefined));
       clearTimeout(timer);
       if (lost > 0 || queue.length > 0) {
         onWarning(

@@ -27,6 +27,7 @@ const COLUMNS: Record<string, readonly string[]> = {
     "creation_time",
     "last_update_time",
   ],
+  experiment_tags: ["key", "value", "experiment_id"],
   runs: [
     ...["run_uuid", "name", "source_type", "source_name", "entry_point_name", "user_id", "status", "start_time"],
     ...["end_time", "source_version", "lifecycle_stage", "artifact_uri", "experiment_id", "deleted_time"],

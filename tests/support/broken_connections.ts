@@ -9,8 +9,8 @@ export interface Front extends AsyncDisposable {
 }
 
 /** Passes connections on to a port of this machine; each new one takes the next of `faults`. */
-export function startFront(target: number, faults: Fault[]): Front {
-  const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
+export function startFront(target: number, faults: Fault[], port = 0): Front {
+  const listener = Deno.listen({ hostname: "127.0.0.1", port });
   const open = new Set<Deno.Conn>();
   const serving = new Set<Promise<void>>();
   const close = (conn: Deno.Conn) => {
