@@ -4,7 +4,10 @@
  * The three distributions are Optuna's: its database holds their JSON, and each value as a float ("internal
  * representation": a number as it is, a category as its index).
  */
+import { contains } from "../config/distributions.ts";
 import { inputError } from "../support/errors.ts";
+
+export { contains };
 
 /** What a category may be. */
 export type Category = string | number | boolean | null;
@@ -106,36 +109,11 @@ export function valueAt(distribution: Distribution, u: number): Category {
   return atStep(low, step, Math.floor(u * points));
 }
 
-/** Whether a distribution can yield this value (grid points to within 1e-8 of a step, as in Optuna). */
-export function contains(distribution: Distribution, value: unknown): value is Category {
-  if (distribution.type === "categorical") return (distribution.choices as unknown[]).includes(value);
-  if (typeof value !== "number" || !(value >= distribution.low && value <= distribution.high)) return false;
-  const step = distribution.log && distribution.type === "int" ? 1 : stepOf(distribution);
-  if (step === null) return true;
-  const steps = (value - distribution.low) / step;
-  return Math.abs(steps - Math.round(steps)) < 1e-8;
-}
-
 /** How many values a distribution has; Infinity where every real number of a range is one. */
-function valueCount(distribution: Distribution): number {
+export function valueCount(distribution: Distribution): number {
   if (distribution.type === "categorical") return distribution.choices.length;
   const step = distribution.log && distribution.type === "int" ? 1 : stepOf(distribution);
   return step === null ? Infinity : Math.floor((distribution.high - distribution.low) / step + 1e-9) + 1;
-}
-
-/**
- * How large a space is: the combinations of its choices and grid points, and the names of the axes beside them, along which
- * every real number of a range is a value.
- */
-export function spaceSize(space: SearchSpace): { combinations: bigint; continuous: string[] } {
-  let combinations = 1n;
-  const continuous: string[] = [];
-  for (const [name, distribution] of Object.entries(space)) {
-    const count = valueCount(distribution);
-    if (count === Infinity) continuous.push(name);
-    else combinations *= BigInt(count);
-  }
-  return { combinations, continuous };
 }
 
 /** Optuna's internal representation of a value: the number itself, or the index of the category. */

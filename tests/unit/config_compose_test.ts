@@ -183,7 +183,7 @@ const BAD_OVERRIDES: [string[], string][] = [
   [
     ["model.criteria_pooling=maxx"],
     'Expected model.criteria_pooling to be one of cls, mean, max, attention, last_2_layer_mix but found "maxx" ' +
-    "(command line)",
+    '(command line); did you mean "max"?',
   ],
   [
     ["model.hidden_dropout=1"],

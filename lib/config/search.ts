@@ -1,0 +1,76 @@
+/** The keys of `study` that say how its trials are chosen, ended and counted. */
+import { z } from "zod";
+import { choice } from "./choices.ts";
+
+const SAMPLERS = { tpe: "x", random: "x", quasi_random: "x", grid: "x" };
+const PRUNERS = { none: "x", median: "x", percentile: "x", successive_halving: "x", hyperband: "x" };
+
+const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
+const count = z.int().min(0).max(100_000);
+const resource = z.union([z.literal("auto"), z.int().min(1)]);
+
+const samplerOptions = {
+  n_startup_trials: count.describe("Random trials before the first that is learnt from earlier ones"),
+  n_ei_candidates: z.int().min(1).max(10_000).describe("Candidates of which the most promising is taken"),
+  multivariate: z.boolean().describe("Draw parameters together, not one by one"),
+  group: z.boolean().describe("With multivariate: together those that occur together; null where conditions ask for it")
+    .nullable(),
+};
+
+const prunerOptions = {
+  n_startup_trials: count.describe("Completed trials before the first is pruned"),
+  n_warmup_steps: count.describe("Epochs of each trial before it may be pruned"),
+  interval_steps: z.int().min(1).describe("Epochs between two decisions"),
+  n_min_trials: z.int().min(1).describe("Trials that have reported at an epoch, at least, to compare with"),
+  percentile: z.number().min(0).max(100).describe("The share, in percent, of the best trials that go on"),
+  min_resource: resource.describe("Epochs that every trial gets"),
+  max_resource: resource.describe("Epochs of the longest trial"),
+  reduction_factor: z.int().min(2).describe("One of so many trials is promoted to the next rung"),
+  min_early_stopping_rate: count.describe("Rungs that every trial passes"),
+  bootstrap_count: count.describe("Trials that a rung needs before it promotes one"),
+};
+
+/** The options that each sampler reads. */
+export const SAMPLER_OPTIONS: Readonly<Record<keyof typeof SAMPLERS, readonly (keyof typeof samplerOptions)[]>> = {
+  tpe: ["n_startup_trials", "n_ei_candidates", "multivariate", "group"],
+  random: [],
+  quasi_random: [],
+  grid: [],
+};
+
+const median = ["n_startup_trials", "n_warmup_steps", "interval_steps", "n_min_trials"] as const;
+
+/** The options that each pruner reads. */
+export const PRUNER_OPTIONS: Readonly<Record<keyof typeof PRUNERS, readonly (keyof typeof prunerOptions)[]>> = {
+  none: [],
+  median,
+  percentile: ["percentile", ...median],
+  successive_halving: ["min_resource", "reduction_factor", "min_early_stopping_rate", "bootstrap_count"],
+  hyperband: ["min_resource", "max_resource", "reduction_factor", "bootstrap_count"],
+};
+
+/** The schemas of these keys; `search_checks.ts` has what they must agree on. */
+export const searchKeys = {
+  sampler: choice(SAMPLERS).describe("How the parameters of a trial are proposed"),
+  sampler_options: z.strictObject(samplerOptions).partial().describe("What is left out is as in Optuna"),
+  pruner: choice(PRUNERS).describe("Whether trials that look hopeless after an epoch end early"),
+  pruner_options: z.strictObject(prunerOptions).partial().describe("What is left out is as in Optuna"),
+  max_consecutive_failures: z.int().min(1).nullable()
+    .describe("The study stops after so many failed trials in a row; null: never"),
+  time_limit_hours: z.number().gt(0).nullable()
+    .describe("No trial is begun, and the running one is paused, after so many hours of all runs together"),
+  enqueue: z.array(z.record(z.string(), scalar)).meta({
+    title: "a list of mappings, each from searched keys to values",
+  })
+    .nullable()
+    .describe("Settings of searched keys that are tried first; null: the configuration's own values; []: none"),
+  warm_start: z.union([
+    // A text cannot begin as a mapping does, so that `study.warm_start={path: …}` on the command line is one.
+    z.string().min(1).regex(/^[^{]/),
+    z.strictObject({ path: z.string().min(1), study_id: z.string().min(1) }),
+  ]).nullable().describe(
+    "An earlier study whose trials are learnt from: its id, or {path: a study.db, study_id: its id}",
+  ),
+  heartbeat_seconds: z.number().gt(0).max(86_400).nullable()
+    .describe("How often a running trial says that it lives; null: not at all"),
+};
