@@ -62,7 +62,7 @@ const FIXED = ["model.id", "training.batch_size", "training.epochs"];
 
 /** The full space without what the sample fixes. */
 export function sampledSpace(): ConditionalSpace {
-  const { search_space } = loadConfig({ file: new URL("../configs/full.yaml", import.meta.url).pathname });
+  const { search_space } = loadConfig({ file: new URL("../configs/hpo_study.yaml", import.meta.url).pathname });
   const axes = Object.entries(search_space).filter(([key]) => !FIXED.includes(key));
   return conditionalSpace(Object.fromEntries(axes.map(([key, distribution]) => {
     if (key !== "augmentation.methods" || distribution.type !== "categorical") return [key, distribution];

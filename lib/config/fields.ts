@@ -57,6 +57,15 @@ export function isMapping(schema: z.ZodType): boolean {
   return inner instanceof z.ZodObject || inner instanceof z.ZodRecord;
 }
 
+/** Whether the mapping around a path may do without it: entries of `search_space`, options of a sampler. */
+export function isOptional(path: Path): boolean {
+  const around = schemaAt(path.slice(0, -1));
+  const inner = around && withoutNull(around);
+  if (inner instanceof z.ZodRecord) return true;
+  return inner instanceof z.ZodObject &&
+    (inner.shape as Record<string, z.ZodType>)[path.at(-1)!] instanceof z.ZodOptional;
+}
+
 function collectKeys(schema: z.ZodType, prefix: string): string[] {
   const inner = withoutNull(schema);
   if (!(inner instanceof z.ZodObject)) return [prefix];

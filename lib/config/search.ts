@@ -1,8 +1,8 @@
 /** The keys of `study` that say how its trials are chosen, ended and counted. */
 import { z } from "zod";
+import { SAMPLERS } from "../hpo/samplers/registry.ts";
 import { choice } from "./choices.ts";
 
-const SAMPLERS = { tpe: "x", random: "x", quasi_random: "x", grid: "x" };
 const PRUNERS = { none: "x", median: "x", percentile: "x", successive_halving: "x", hyperband: "x" };
 
 const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
@@ -12,9 +12,10 @@ const resource = z.union([z.literal("auto"), z.int().min(1)]);
 const samplerOptions = {
   n_startup_trials: count.describe("Random trials before the first that is learnt from earlier ones"),
   n_ei_candidates: z.int().min(1).max(10_000).describe("Candidates of which the most promising is taken"),
-  multivariate: z.boolean().describe("Draw parameters together, not one by one"),
-  group: z.boolean().describe("With multivariate: together those that occur together; null where conditions ask for it")
-    .nullable(),
+  multivariate: z.boolean().nullable().describe("Draw parameters together, not one by one"),
+  group: z.boolean().describe("With multivariate: together those that occur together, for spaces with conditions"),
+  constant_liar: z.boolean().describe("Count running trials of other programs as bad ones"),
+  startup: z.enum(["random", "quasi_random"]).describe("How the first trials are drawn"),
 };
 
 const prunerOptions = {
@@ -31,12 +32,15 @@ const prunerOptions = {
 };
 
 /** The options that each sampler reads. */
-export const SAMPLER_OPTIONS: Readonly<Record<keyof typeof SAMPLERS, readonly (keyof typeof samplerOptions)[]>> = {
-  tpe: ["n_startup_trials", "n_ei_candidates", "multivariate", "group"],
-  random: [],
-  quasi_random: [],
-  grid: [],
-};
+export const SAMPLER_OPTIONS = readOptions(SAMPLERS);
+
+function readOptions<Name extends string>(
+  registry: Readonly<Record<Name, { readonly defaults: object }>>,
+): Readonly<Record<Name, readonly string[]>> {
+  const names = Object.entries<{ readonly defaults: object }>(registry)
+    .map(([name, { defaults }]) => [name, Object.keys(defaults)]);
+  return Object.fromEntries(names);
+}
 
 const median = ["n_startup_trials", "n_warmup_steps", "interval_steps", "n_min_trials"] as const;
 

@@ -117,7 +117,7 @@ interface ValueClass {
  * for have drawn, in classes that the conditions tell apart, and how many trials lead there. Parts of the space that share
  * no condition are counted by themselves and multiplied.
  */
-export function spaceSize(space: ConditionalSpace): SpaceSize {
+export function conditionalSize(space: ConditionalSpace): SpaceSize {
   const continuous = space.parameters.filter(({ distribution }) => valueCount(distribution) === Infinity)
     .map(({ name }) => name);
   const combinations = components(space.parameters).reduce((product, part) => product * countPart(part), 1n);

@@ -116,6 +116,18 @@ export function valueCount(distribution: Distribution): number {
   return step === null ? Infinity : Math.floor((distribution.high - distribution.low) / step + 1e-9) + 1;
 }
 
+/**
+ * How large a space is whose parameters are all drawn: the combinations of its choices and grid points, and the names of
+ * the axes beside them, along which every real number of a range is a value.
+ */
+export function spaceSize(space: SearchSpace): { combinations: bigint; continuous: string[] } {
+  const counts = Object.entries(space).map(([name, distribution]) => ({ name, count: valueCount(distribution) }));
+  return {
+    combinations: counts.reduce((product, { count }) => count === Infinity ? product : product * BigInt(count), 1n),
+    continuous: counts.filter(({ count }) => count === Infinity).map(({ name }) => name),
+  };
+}
+
 /** Optuna's internal representation of a value: the number itself, or the index of the category. */
 export function toInternal(distribution: Distribution, value: Category): number {
   if (!contains(distribution, value)) {

@@ -10,7 +10,7 @@ import { agentConfig, type ModelSource } from "../../lib/study/model_source.ts";
 import type { StudyContext } from "../../lib/study/trial.ts";
 import { planEngine } from "../../lib/train/engine_plan.ts";
 
-const config = loadConfig({ file: "configs/full.yaml" });
+const config = loadConfig({ file: "configs/hpo_study.yaml" });
 const space = conditionalSpace(config.search_space);
 const conditional = space.parameters.filter(({ when }) => when.length > 0);
 

@@ -1,15 +1,15 @@
 import assert from "node:assert/strict";
 import { loadConfig, withParams } from "../../lib/config/compose.ts";
-import { conditionalSpace, distributionsOf, randomParams, spaceSize } from "../../lib/hpo/conditional_space.ts";
+import { conditionalSize, conditionalSpace, distributionsOf, randomParams } from "../../lib/hpo/conditional_space.ts";
 import { contains } from "../../lib/hpo/space.ts";
 import { catalog } from "../../lib/report/catalog.ts";
 
-const config = loadConfig({ file: "configs/full.yaml" });
+const config = loadConfig({ file: "configs/hpo_study.yaml" });
 const full = conditionalSpace(config.search_space);
 const space = distributionsOf(full);
 
 Deno.test("full space: more than 10^15 combinations, beside its continuous axes", () => {
-  const { combinations, continuous } = spaceSize(full);
+  const { combinations, continuous } = conditionalSize(full);
   assert.equal(combinations, 2_834_151_285_888_000_000n);
   assert.ok(continuous.includes("training.learning_rate") && !continuous.includes("model.criteria_dropout"));
   assert.deepEqual(full.idle, []);

@@ -2,12 +2,12 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { When } from "../../lib/config/conditions.ts";
 import {
+  conditionalSize,
   conditionalSpace,
   type DeclaredSpace,
   drawParams,
   isConditional,
   randomParams,
-  spaceSize,
 } from "../../lib/hpo/conditional_space.ts";
 import { contains, type Params, valueAt, valueCount } from "../../lib/hpo/space.ts";
 import { exitCode, type WinnowError } from "../../lib/support/errors.ts";
@@ -113,7 +113,7 @@ Deno.test("the size of a space is the number of its different trials", () => {
   fc.assert(
     fc.property(spaces, (declared) => {
       const space = conditionalSpace(declared, () => 0);
-      assert.equal(spaceSize(space).combinations, BigInt(enumerate(space).size));
+      assert.equal(conditionalSize(space).combinations, BigInt(enumerate(space).size));
     }),
     { numRuns: 300 },
   );
@@ -138,8 +138,8 @@ Deno.test("a space is counted in closed form: 60 parameters, each under the one 
     { type: "int", low: 1, high: 1000, ...(i === 0 ? {} : { when: { [`p${i - 1}`]: 1 } }) } as DeclaredSpace[string],
   ]));
   // One value goes on, 999 end: 999 · 60 + 1.
-  assert.equal(spaceSize(conditionalSpace(chain)).combinations, 59_941n);
-  const { combinations, continuous } = spaceSize(conditionalSpace({
+  assert.equal(conditionalSize(conditionalSpace(chain)).combinations, 59_941n);
+  const { combinations, continuous } = conditionalSize(conditionalSpace({
     rate: { type: "float", low: 1e-5, high: 1e-3, log: true },
     grid: { type: "float", low: 0, high: 0.5, step: 0.1 },
     whole: { type: "int", low: 2, high: 7, step: 2, when: { grid: 0.1 } },
