@@ -5,8 +5,8 @@
  * a journal that the next opening rolls back, the database is one file that can be copied, and optuna-dashboard's
  * browser viewer, which cannot read WAL files, opens it at any time. Writes are few: some per epoch.
  */
-import { DatabaseSync } from "node:sqlite";
 import { dirname, resolve } from "node:path";
+import { DatabaseSync, type StatementSync } from "node:sqlite";
 import { inputError, storageError, WinnowError } from "../support/errors.ts";
 import { makeFolder } from "../storage/atomic_file.ts";
 import { asStorageError } from "../storage/fs_error.ts";
@@ -15,10 +15,26 @@ import { OPTUNA_DDL, OPTUNA_REVISION } from "./optuna_schema.ts";
 /** How long a statement waits while another process (a dashboard) holds the file, in milliseconds. */
 const BUSY_TIMEOUT_MS = 20_000;
 
+/** The path of a database that lives in memory and goes with its connection. */
+export const IN_MEMORY = ":memory:";
+
 /** An open search database. */
 export interface StudyDatabase extends Disposable {
+  /** The file, or ":memory:". */
   readonly path: string;
   readonly connection: DatabaseSync;
+  /** Prepared statements by their SQL: see `statement`. */
+  readonly statements: Map<string, StatementSync>;
+}
+
+/** The prepared statement of an SQL text; kept, since preparing costs more than running. */
+export function statement(db: StudyDatabase, sql: string): StatementSync {
+  let prepared = db.statements.get(sql);
+  if (prepared === undefined) {
+    prepared = db.connection.prepare(sql);
+    db.statements.set(sql, prepared);
+  }
+  return prepared;
 }
 
 /**
@@ -53,7 +69,10 @@ export function guarded<T>(db: StudyDatabase, body: (connection: DatabaseSync) =
   }
 }
 
-/** Runs `body` in a transaction that takes the write lock at once: all of it is stored, or nothing. */
+/**
+ * Runs `body` in a transaction that takes the write lock at once: all of it is stored, or nothing. Within another
+ * transaction it is a part of that.
+ */
 export function transaction<T>(db: StudyDatabase, body: (connection: DatabaseSync) => T): T {
   return within(db, "BEGIN IMMEDIATE", body);
 }
@@ -65,10 +84,12 @@ export function snapshot<T>(db: StudyDatabase, body: (connection: DatabaseSync) 
 
 function within<T>(db: StudyDatabase, begin: string, body: (connection: DatabaseSync) => T): T {
   return guarded(db, (connection) => {
-    connection.exec(begin);
+    // Part of a larger whole already: that one commits.
+    if (connection.isTransaction) return body(connection);
+    statement(db, begin).run();
     try {
       const result = body(connection);
-      connection.exec("COMMIT");
+      statement(db, "COMMIT").run();
       return result;
     } catch (error) {
       // Some failures (a full disk) have rolled back already.
@@ -88,6 +109,16 @@ export async function openStudyDatabase(path: string): Promise<StudyDatabase> {
   await makeFolder(folder).catch(async (error) => {
     throw await asStorageError(error, "creating the folder of the study database", folder);
   });
+  return openStorage(path);
+}
+
+/**
+ * Opens the search database in a folder that exists, or one in memory, and creates it with Optuna's tables if there is
+ * none.
+ *
+ * @throws a storage error when it cannot be opened or is damaged, an input error when it is another program's.
+ */
+export function openStorage(path: string): StudyDatabase {
   let connection: DatabaseSync;
   try {
     connection = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
@@ -97,6 +128,7 @@ export async function openStudyDatabase(path: string): Promise<StudyDatabase> {
   const db: StudyDatabase = {
     path,
     connection,
+    statements: new Map(),
     [Symbol.dispose]: () => {
       if (connection.isOpen) connection.close();
     },

@@ -4,18 +4,17 @@
  * `nTrials` in all, failed ones included.
  */
 import { type ErrorKind, WinnowError } from "../support/errors.ts";
-import type { Sampler } from "./sampler.ts";
+import type { PastTrial, Sampler } from "./sampler.ts";
 import { checkSpace, type Params, type SearchSpace } from "./space.ts";
+import { bestTrial } from "./pareto.ts";
 import {
-  bestTrial,
   createTrial,
   finishTrial,
+  type FrozenTrial,
   listTrials,
-  reportIntermediate,
-  setTrialAttribute,
-  type Study,
+  type StoredStudy,
   type StudyDatabase,
-  type Trial,
+  updateTrial,
 } from "./study_db.ts";
 
 /** Where a trial's result lies: the folder of its best checkpoint. */
@@ -75,7 +74,7 @@ export type StudyEvent = EventDetails & {
 /** Everything that a search consists of. */
 export interface StudyRun {
   db: StudyDatabase;
-  study: Study;
+  study: StoredStudy;
   space: SearchSpace;
   sampler: Sampler;
   /** Trials in all, those of earlier runs and failed ones included. */
@@ -90,7 +89,7 @@ export interface StudyRun {
 export interface TrialSummary {
   trial_id: string;
   number: number;
-  state: Trial["state"];
+  state: FrozenTrial["state"];
   value: number | null;
   params: Params;
   checkpoint: string | null;
@@ -99,13 +98,13 @@ export interface TrialSummary {
 }
 
 /** Reads back from the database what `runStudy` stored of a trial that it ran (`id` is not null). */
-export function summarizeTrial(trial: Trial): TrialSummary {
-  const { [CHECKPOINT]: checkpoint, [METRICS]: metrics, [FAILURE]: failure } = trial.attributes;
+export function summarizeTrial(trial: FrozenTrial): TrialSummary {
+  const { [CHECKPOINT]: checkpoint, [METRICS]: metrics, [FAILURE]: failure } = trial.userAttributes;
   return {
     trial_id: trial.id ?? "",
     number: trial.number,
     state: trial.state,
-    value: trial.state === "COMPLETE" ? trial.value : null,
+    value: trial.state === "COMPLETE" ? trial.values?.[0] ?? null : null,
     params: trial.params,
     checkpoint: typeof checkpoint === "string" ? checkpoint : null,
     metrics: (metrics ?? null) as TrialSummary["metrics"],
@@ -120,8 +119,13 @@ export interface StudyResult {
 }
 
 /** Trials that count towards `nTrials`: all of Winnow's, and those that Optuna itself has added and ended. */
-function countTaken(trials: readonly Trial[]): number {
+function countTaken(trials: readonly FrozenTrial[]): number {
   return trials.filter((trial) => trial.id !== null || !["RUNNING", "WAITING"].includes(trial.state)).length;
+}
+
+/** The best of Winnow's own trials: Optuna's have no checkpoint. */
+export function bestOf(study: StoredStudy, trials: readonly FrozenTrial[]): FrozenTrial | undefined {
+  return bestTrial(trials.filter(({ id }) => id !== null), study.directions[0]!);
 }
 
 const interrupted = (message: string, cause: unknown) =>
@@ -148,16 +152,20 @@ export async function runStudy(run: StudyRun): Promise<StudyResult> {
     if (signal?.aborted) {
       throw interrupted(`interrupted with ${countTaken(trials)} of ${nTrials} trials begun`, signal.reason);
     }
-    const trial = unfinished ?? createTrial(db, study, space, sampler.suggest(space, trials.length, trials));
+    const trial = unfinished ??
+      createTrial(db, study, space, sampler.suggest(space, trials.length, pastTrials(trials)));
     await runOne(run, trial, { resume: unfinished !== undefined, first });
   }
   return conclude(study, listTrials(db, study).filter((trial) => trial.id !== null));
 }
 
+const pastTrials = (trials: readonly FrozenTrial[]): PastTrial[] =>
+  trials.map(({ number, params, state, values }) => ({ number, params, state, value: values?.[0] ?? null }));
+
 /** The study's result from its trials. */
-function conclude(study: Study, trials: Trial[]): StudyResult {
+function conclude(study: StoredStudy, trials: FrozenTrial[]): StudyResult {
   const summaries = trials.map(summarizeTrial);
-  const best = bestTrial(trials, study.direction);
+  const best = bestOf(study, trials);
   if (best !== undefined) return { trials: summaries, best: summarizeTrial(best) };
   const reason = summaries.findLast((trial) => trial.failure !== null)?.failure;
   throw new WinnowError(
@@ -168,13 +176,13 @@ function conclude(study: Study, trials: Trial[]): StudyResult {
 }
 
 /** Runs one trial and stores how it ended. Throws what stops the search; the trial is RUNNING then, as a rule. */
-async function runOne(run: StudyRun, trial: Trial, { resume, first }: { resume: boolean; first: boolean }) {
+async function runOne(run: StudyRun, trial: FrozenTrial, { resume, first }: { resume: boolean; first: boolean }) {
   const { db, study } = run;
   const id = trial.id!;
   const emit = (event: EventDetails) =>
     run.onEvent?.({ ...event, trial: { id, number: trial.number, params: trial.params }, progress: progressOf(run) });
   const fail = (reason: string) => {
-    finishTrial(db, trial, { state: "FAIL" }, { [FAILURE]: reason });
+    finishTrial(db, study, trial, { state: "FAIL" }, { [FAILURE]: reason });
     emit({ type: "trial_failed", reason });
   };
 
@@ -187,10 +195,10 @@ async function runOne(run: StudyRun, trial: Trial, { resume, first }: { resume: 
       params: trial.params,
       resume,
       report: (value, epoch) => {
-        reportIntermediate(db, trial, epoch, value);
+        updateTrial(db, study, trial, { intermediate: [{ step: epoch, value }] });
         emit({ type: "trial_reported", epoch, value });
       },
-      setAttribute: (key, value) => setTrialAttribute(db, trial, key, value),
+      setAttribute: (key, value) => updateTrial(db, study, trial, { userAttributes: { [key]: value } }),
     });
   } catch (error) {
     const kind: ErrorKind = error instanceof WinnowError ? error.kind : "failure";
@@ -198,13 +206,13 @@ async function runOne(run: StudyRun, trial: Trial, { resume, first }: { resume: 
     // An abort surfaces as whatever it interrupted.
     if (run.signal?.aborted) throw interrupted(`interrupted in trial ${trial.number + 1} of ${run.nTrials}`, error);
     const stops = kind === "storage" || (kind === "input" && first);
-    const keeps = kind === "storage" || resume || bestTrial(listTrials(db, study), study.direction) !== undefined;
+    const keeps = kind === "storage" || resume || bestOf(study, listTrials(db, study)) !== undefined;
     if (!stops || !keeps) fail(reasonOf(error));
     if (stops) throw error;
     return;
   }
   if (!Number.isFinite(result.value)) return fail(`the objective is ${result.value}`);
-  finishTrial(db, trial, { state: "COMPLETE", value: result.value }, {
+  finishTrial(db, study, trial, { state: "COMPLETE", value: result.value }, {
     [CHECKPOINT]: result.checkpoint,
     [METRICS]: result.metrics,
   });
@@ -219,7 +227,7 @@ function reasonOf(error: unknown): string {
 
 function progressOf({ db, study, nTrials }: StudyRun): StudyProgress {
   const trials = listTrials(db, study);
-  const best = bestTrial(trials, study.direction);
+  const best = bestOf(study, trials);
   const ended = trials.filter((trial) => !["RUNNING", "WAITING"].includes(trial.state)).length;
-  return { ended, nTrials, bestValue: best?.value ?? null, bestTrialId: best?.id ?? null };
+  return { ended, nTrials, bestValue: best?.values?.[0] ?? null, bestTrialId: best?.id ?? null };
 }

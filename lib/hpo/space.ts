@@ -6,6 +6,7 @@
  */
 import { contains } from "../config/distributions.ts";
 import { inputError } from "../support/errors.ts";
+import { parseAttribute, writeAttribute } from "./optuna_values.ts";
 
 export { contains };
 
@@ -51,15 +52,26 @@ export type Params = Record<string, Category>;
  * @throws an input error that names the parameter, what was found and what is allowed.
  */
 export function checkSpace(space: SearchSpace): SearchSpace {
-  return Object.fromEntries(Object.entries(space).map(([name, distribution]) => [name, check(name, distribution)]));
+  return Object.fromEntries(
+    Object.entries(space).map((
+      [name, distribution],
+    ) => [name, checkDistribution(`search_space.${name}`, distribution)]),
+  );
 }
 
-function check(name: string, distribution: Distribution): Distribution {
+/**
+ * A distribution, checked, with `high` moved down to the last step.
+ *
+ * @param where What the message begins with.
+ * @throws an input error that says what was found and what is allowed.
+ */
+export function checkDistribution(
+  where: string,
+  distribution: Distribution,
+  remedy = "Correct the search space in the configuration.",
+): Distribution {
   const refuse = (expected: string) =>
-    inputError(
-      `search_space.${name}: expected ${expected} but found ${JSON.stringify(distribution)}`,
-      "Correct the search space in the configuration.",
-    );
+    inputError(`${where}: expected ${expected} but found ${JSON.stringify(distribution)}`, remedy);
   if (distribution.type === "categorical") {
     const { choices } = distribution;
     if (choices.length === 0) throw refuse("at least one choice");
@@ -128,12 +140,20 @@ export function spaceSize(space: SearchSpace): { combinations: bigint; continuou
   };
 }
 
-/** Optuna's internal representation of a value: the number itself, or the index of the category. */
+/**
+ * Optuna's internal representation of a value: the number itself, or the index of the category. A number may lie outside
+ * the range, as an enqueued trial's may.
+ *
+ * @throws a RangeError for a value of another type, or none of the choices
+ */
 export function toInternal(distribution: Distribution, value: Category): number {
-  if (!contains(distribution, value)) {
-    throw new RangeError(`Expected a value of ${JSON.stringify(distribution)} but found ${JSON.stringify(value)}`);
+  if (distribution.type === "categorical") {
+    const index = distribution.choices.findIndex((choice) => Object.is(choice, value) || choice === value);
+    if (index >= 0) return index;
+  } else if (typeof value === "number" && Number.isFinite(value)) {
+    if (distribution.type === "float" || Number.isInteger(value)) return value;
   }
-  return distribution.type === "categorical" ? distribution.choices.indexOf(value) : value as number;
+  throw new RangeError(`Expected a value of ${JSON.stringify(distribution)} but found ${JSON.stringify(value)}`);
 }
 
 /** The value that Optuna's internal representation stands for. */
@@ -150,7 +170,7 @@ export function fromInternal(distribution: Distribution, internal: number): Cate
 /** Optuna's `distribution_json`. */
 export function toOptunaJson(distribution: Distribution): string {
   if (distribution.type === "categorical") {
-    return JSON.stringify({ name: "CategoricalDistribution", attributes: { choices: distribution.choices } });
+    return writeAttribute({ name: "CategoricalDistribution", attributes: { choices: distribution.choices } });
   }
   const { type, low, high, log } = distribution;
   const name = type === "int" ? "IntDistribution" : "FloatDistribution";
@@ -158,12 +178,47 @@ export function toOptunaJson(distribution: Distribution): string {
   return JSON.stringify({ name, attributes: { step, low, high, log: log ?? false } });
 }
 
-/** The distribution that Optuna's `distribution_json` describes (its names since version 3). */
+/** Optuna's names of distributions: today's, those before version 3, and those of its short form. */
+const OPTUNA_NAMES: Readonly<Record<string, { type: "float" | "int"; log?: boolean }>> = {
+  FloatDistribution: { type: "float" },
+  IntDistribution: { type: "int" },
+  UniformDistribution: { type: "float", log: false },
+  LogUniformDistribution: { type: "float", log: true },
+  DiscreteUniformDistribution: { type: "float", log: false },
+  IntUniformDistribution: { type: "int", log: false },
+  IntLogUniformDistribution: { type: "int", log: true },
+  float: { type: "float" },
+  int: { type: "int" },
+};
+
+/** The distribution that Optuna's `distribution_json` describes, of any of its versions. */
 export function fromOptunaJson(json: string): Distribution {
-  const { name, attributes } = JSON.parse(json);
-  if (name === "CategoricalDistribution") return { type: "categorical", choices: attributes.choices };
-  const type = ({ FloatDistribution: "float", IntDistribution: "int" } as const)[name as string];
-  if (type === undefined) throw new RangeError(`Expected one of Optuna's distributions but found ${json}`);
-  const { low, high, log, step } = attributes;
-  return { type, low, high, log, step };
+  const found = parseAttribute(json) as { name?: string; type?: string; attributes?: Record<string, unknown> };
+  const { name = found.type ?? "", attributes = found as Record<string, unknown> } = found;
+  if (name === "CategoricalDistribution" || name === "categorical") {
+    return { type: "categorical", choices: attributes["choices"] as Category[] };
+  }
+  const kind = Object.hasOwn(OPTUNA_NAMES, name) ? OPTUNA_NAMES[name] : undefined;
+  if (kind === undefined) throw new RangeError(`Expected one of Optuna's distributions but found ${json}`);
+  const { low, high, log, step, q } = attributes as Partial<FloatDistribution> & { q?: number };
+  const isLog = kind.log ?? log ?? false;
+  const defaultStep = kind.type === "int" ? 1 : null;
+  return { type: kind.type, low: low!, high: high!, log: isLog, step: isLog ? defaultStep : step ?? q ?? defaultStep };
+}
+
+/** Whether two distributions may belong to one parameter of a study: Optuna's rule. Ranges may differ. */
+export function areCompatible(one: Distribution, other: Distribution): boolean {
+  if (one.type === "categorical" && other.type === "categorical") {
+    const { choices } = other;
+    return one.choices.length === choices.length &&
+      one.choices.every((choice, i) => Object.is(choice, choices[i]) || choice === choices[i]);
+  }
+  if (one.type === "categorical" || other.type === "categorical") return false;
+  return one.type === other.type && (one.log ?? false) === (other.log ?? false);
+}
+
+/** Whether a distribution has one value only. */
+export function isSingle(distribution: Distribution): boolean {
+  return valueCount(distribution) === 1 ||
+    (distribution.type !== "categorical" && distribution.low === distribution.high);
 }

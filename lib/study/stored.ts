@@ -5,7 +5,7 @@ import {
   listStudies,
   listTrials,
   openStudyDatabase,
-  type Study,
+  type StoredStudy,
   type StudyDatabase,
 } from "../hpo/study_db.ts";
 import { studyDatabasePath } from "../storage/layout.ts";
@@ -42,8 +42,8 @@ export async function withStudies<T>(experiments: string, body: (db: StudyDataba
 }
 
 /** The configuration that a study was started with, in an experiments folder that may have moved since. */
-function configOf(study: Study, experiments: string): Config {
-  const parsed = configSchema.safeParse(study.attributes[CONFIG]);
+function configOf(study: StoredStudy, experiments: string): Config {
+  const parsed = configSchema.safeParse(study.userAttributes[CONFIG]);
   if (!parsed.success) {
     throw storageError(
       `study ${study.id} holds no configuration that this version reads`,
@@ -58,9 +58,9 @@ function configOf(study: Study, experiments: string): Config {
  *
  * @throws an input error when its data are no longer those it began with: its trials could not be compared
  */
-export async function reopen(study: Study, experiments: string, signal: AbortSignal): Promise<StudyContext> {
+export async function reopen(study: StoredStudy, experiments: string, signal: AbortSignal): Promise<StudyContext> {
   const context = await openContext(configOf(study, experiments), study.id, signal);
-  const began = study.attributes[DATA] as ReturnType<typeof dataReference> | undefined;
+  const began = study.userAttributes[DATA] as ReturnType<typeof dataReference> | undefined;
   const now = dataReference(context);
   if (began && (began.sha256 !== now.sha256 || began.split_sha256 !== now.split_sha256)) {
     const posts = (data: typeof now) => data.posts.train + data.posts.validation + data.posts.test;
@@ -77,9 +77,9 @@ export async function reopen(study: Study, experiments: string, signal: AbortSig
  * The newest study with trials to run, else the newest of all. Studies that Optuna or another version made are passed
  * over.
  */
-export function latestUnfinished(db: StudyDatabase): Study {
+export function latestUnfinished(db: StudyDatabase): StoredStudy {
   const ours = listStudies(db).flatMap((study) => {
-    const config = configSchema.safeParse(study.attributes[CONFIG]);
+    const config = configSchema.safeParse(study.userAttributes[CONFIG]);
     return config.success ? [{ study, nTrials: config.data.study.n_trials }] : [];
   });
   const unfinished = ours.filter(({ study, nTrials }) => {

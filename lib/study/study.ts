@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { runStudy, type StudyEvent } from "../hpo/executor.ts";
 import { quasiRandomSampler } from "../hpo/sampler.ts";
-import { createStudy, findStudy, openStudyDatabase, type Study, type StudyDatabase } from "../hpo/study_db.ts";
+import { createStudy, findStudy, openStudyDatabase, type StoredStudy, type StudyDatabase } from "../hpo/study_db.ts";
 import { ensureWritable } from "../storage/disk.ts";
 import { studyDatabasePath, trialFolder } from "../storage/layout.ts";
 import { lockFolder } from "../storage/lock.ts";
@@ -48,7 +48,7 @@ export async function startStudy(config: Config, signal: AbortSignal, hooks: Stu
   hooks.say(describeContext(context, await contextPreflight(context)));
   using db = await openStudyDatabase(studyDatabasePath(config.paths.experiments));
   const { direction } = config.study;
-  const study = createStudy(db, { id: studyId, direction, attributes: studyAttributes(context) });
+  const study = createStudy(db, { id: studyId, directions: [direction], attributes: studyAttributes(context) });
   hooks.say(`study        ${studyId} in ${config.paths.experiments}`);
   return await runToEnd(db, study, context, hooks);
 }
@@ -71,7 +71,7 @@ export async function resumeStudy(
 
 async function runToEnd(
   db: StudyDatabase,
-  study: Study,
+  study: StoredStudy,
   context: StudyContext,
   hooks: StudyHooks,
 ): Promise<StudyResult> {

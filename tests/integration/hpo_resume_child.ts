@@ -12,7 +12,7 @@ const EPOCHS = 6;
 const experiments = Deno.args[0]!;
 using _lock = await lockFolder(experiments);
 using db = await openStudyDatabase(studyDatabasePath(experiments));
-const study = listStudies(db)[0] ?? createStudy(db, { direction: "minimize" });
+const study = listStudies(db)[0] ?? createStudy(db, { directions: ["minimize"] });
 
 const result = await runStudy({
   db,

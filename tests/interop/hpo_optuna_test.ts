@@ -18,7 +18,7 @@ function peer(script: string, ...args: string[]): any {
 
 Deno.test("Optuna reads our study as we do, continues it with TPE, and we read its trial", async () => {
   await withDatabase(async (db) => {
-    const study = createStudy(db, { direction: "maximize", attributes: { config: { seed: 1, name: "é😀" } } });
+    const study = createStudy(db, { directions: ["maximize"], attributes: { config: { seed: 1, name: "é😀" } } });
     const run = {
       ...{ db, study, space: smallSpace, sampler: quasiRandomSampler({ seed: 1 }), nTrials: 6 },
       runTrial: ({ number, report }: { number: number; report: (value: number, epoch: number) => void }) => {
@@ -34,16 +34,16 @@ Deno.test("Optuna reads our study as we do, continues it with TPE, and we read i
 
     const theirs = peer("optuna_read.py", db.path, study.id);
     assert.deepEqual([theirs.direction, theirs.best], ["MAXIMIZE", 5]);
-    assert.deepEqual(theirs.attributes, study.attributes);
+    assert.deepEqual(theirs.attributes, study.userAttributes);
     const finiteOrText = (value: number) =>
       Number.isFinite(value) ? value : { NaN: "nan", Infinity: "inf", "-Infinity": "-inf" }[String(value)];
     assert.deepEqual(
       // deno-lint-ignore no-explicit-any
       theirs.trials.map((trial: any) => ({ ...trial, distributions: undefined, seconds: undefined })),
       ours.map((trial) => ({
-        ...{ number: trial.number, state: trial.state, value: trial.value, params: trial.params },
-        ...{ attributes: trial.attributes, has_start: true, distributions: undefined, seconds: undefined },
-        intermediate: Object.fromEntries(trial.intermediate.map((one) => [one.epoch, finiteOrText(one.value)])),
+        ...{ number: trial.number, state: trial.state, value: trial.values?.[0] ?? null, params: trial.params },
+        ...{ attributes: trial.userAttributes, has_start: true, distributions: undefined, seconds: undefined },
+        intermediate: Object.fromEntries(trial.intermediate.map((one) => [one.step, finiteOrText(one.value)])),
       })),
     );
     assert.deepEqual(theirs.trials[0].distributions, {
@@ -58,12 +58,12 @@ Deno.test("Optuna reads our study as we do, continues it with TPE, and we read i
     assert.deepEqual(after.slice(0, 7), ours);
     const added = after[7]!;
     assert.deepEqual([added.number, added.id, added.state], [7, null, "COMPLETE"]);
-    assert.deepEqual([added.params, added.value], [theirs.added.params, theirs.added.value]);
-    assert.deepEqual(added.intermediate, [{ epoch: 1, value: added.params["training.learning_rate"] }, {
-      epoch: 2,
+    assert.deepEqual([added.params, added.values?.[0]], [theirs.added.params, theirs.added.value]);
+    assert.deepEqual(added.intermediate, [{ step: 1, value: added.params["training.learning_rate"] }, {
+      step: 2,
       value: NaN,
     }]);
-    assert.deepEqual(added.attributes["odd"], [NaN, Infinity]);
+    assert.deepEqual(added.userAttributes["odd"], [NaN, Infinity]);
     assert.ok(Math.abs(Date.parse(added.completed!) - Date.now()) < 60_000, "its times are not UTC");
     assert.equal(theirs.best_after, 7);
 

@@ -14,7 +14,7 @@ function search(
   const ran: string[] = [];
   return {
     db,
-    study: createStudy(db, { direction: options.direction ?? "maximize" }),
+    study: createStudy(db, { directions: [options.direction ?? "maximize"] }),
     space: smallSpace,
     sampler: quasiRandomSampler({ seed: 1 }),
     nTrials: trials.length,
@@ -107,7 +107,7 @@ Deno.test("interrupted, a trial stays RUNNING and the same trial is continued", 
     assert.deepEqual(resumed.map((trial) => [trial.number, trial.resume]), [[1, true], [2, false]]);
     assert.deepEqual([resumed[0]!.id, resumed[0]!.params], [before.id, before.params]);
     assert.deepEqual(result.trials.map((trial) => trial.state), ["COMPLETE", "COMPLETE", "COMPLETE"]);
-    assert.deepEqual(listTrials(db, run.study)[1]!.intermediate, [{ epoch: 1, value: 0.2 }]);
+    assert.deepEqual(listTrials(db, run.study)[1]!.intermediate, [{ step: 1, value: 0.2 }]);
   });
 });
 
@@ -187,7 +187,7 @@ Deno.test("events tell what happens and how far the search is", async () => {
       "1 trial_started 1/2 best 0.5",
       "1 trial_failed 2/2 best 0.5",
     ]);
-    assert.equal(listTrials(db, run.study)[0]!.attributes["adapter"], "llvmpipe");
+    assert.equal(listTrials(db, run.study)[0]!.userAttributes["adapter"], "llvmpipe");
   });
 });
 
