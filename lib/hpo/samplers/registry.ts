@@ -22,7 +22,7 @@ export interface SamplerEntry<Options extends object> {
 
 const define = <Options extends object>(entry: SamplerEntry<Options>): SamplerEntry<Options> => entry;
 
-/** Options of TPE in a configuration; `multivariate: null` is yes with one objective and no with several. */
+/** Options of TPE in a configuration; `multivariate: null` is Optuna's rule: no only with several objectives and no group. */
 interface TpeSettings {
   readonly n_startup_trials: number;
   readonly n_ei_candidates: number;
@@ -32,16 +32,19 @@ interface TpeSettings {
   readonly startup: "random" | "quasi_random";
 }
 
+/** Groups are on, since without conditional parameters they change nothing. */
+const TPE_DEFAULTS: TpeSettings = {
+  ...{ n_startup_trials: 10, n_ei_candidates: 24, multivariate: null, group: true, constant_liar: true },
+  startup: "random",
+};
+
 /** The samplers. */
 export const SAMPLERS = {
   tpe: define<TpeSettings>({
     summary: "tree-structured Parzen estimator with joint kernels, by the rule of Optuna 5",
-    defaults: {
-      ...{ n_startup_trials: 10, n_ei_candidates: 24, multivariate: null },
-      ...{ group: true, constant_liar: true, startup: "random" },
-    },
+    defaults: TPE_DEFAULTS,
     create({ seed }, options = {}) {
-      const chosen = { ...this.defaults, ...options };
+      const chosen = { ...TPE_DEFAULTS, ...options };
       return tpeSampler({
         seed,
         nStartupTrials: chosen.n_startup_trials,
