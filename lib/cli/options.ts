@@ -1,6 +1,8 @@
 /** The command lines of train, resume, evaluate, data, translate and catalog. Unknown options and missing values are input errors. */
 
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import type { Config } from "../config/schema.ts";
+import type { StudyChanges } from "../study/study.ts";
 import { inputError } from "../support/errors.ts";
 import { nearest } from "../support/text_distance.ts";
 
@@ -79,6 +81,8 @@ Continues an interrupted study, mid-trial where a checkpoint is there.
 
   --study-id ID  the study (default: the latest unfinished one)
   --config FILE  names the experiments folder (paths.experiments); the study keeps its own configuration
+  study.n_trials=N, study.time_limit_hours=H, study.max_consecutive_failures=N, study.heartbeat_seconds=S
+                 change how long the study goes on; of other keys the study keeps its own
 ${COMMON_HELP}`;
 
 /** The text of `evaluate --help`. */
@@ -238,4 +242,15 @@ export function parseCatalogOptions(args: readonly string[]): { json: boolean } 
     );
   }
   return { json };
+}
+
+/** The keys of a study that `resume` may change. */
+const CHANGEABLE = ["n_trials", "time_limit_hours", "max_consecutive_failures", "heartbeat_seconds"] as const;
+
+/** What the overrides of `resume` change of the study; `config` is the configuration with them. */
+export function studyChanges(config: Config, overrides: readonly string[]): StudyChanges {
+  const named = CHANGEABLE.filter((key) =>
+    overrides.some((one) => one.replace(/^\++/, "").startsWith(`study.${key}=`))
+  );
+  return Object.fromEntries(named.map((key) => [key, config.study[key]]));
 }

@@ -1,9 +1,8 @@
 /** The keys of `study` that say how its trials are chosen, ended and counted. */
 import { z } from "zod";
+import { PRUNERS } from "../hpo/pruners/registry.ts";
 import { SAMPLERS } from "../hpo/samplers/registry.ts";
 import { choice } from "./choices.ts";
-
-const PRUNERS = { none: "x", median: "x", percentile: "x", successive_halving: "x", hyperband: "x" };
 
 const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
 const count = z.int().min(0).max(100_000);
@@ -29,6 +28,10 @@ const prunerOptions = {
   reduction_factor: z.int().min(2).describe("One of so many trials is promoted to the next rung"),
   min_early_stopping_rate: count.describe("Rungs that every trial passes"),
   bootstrap_count: count.describe("Trials that a rung needs before it promotes one"),
+  patience: z.int().min(0).max(100_000).describe("Reports without improvement before a trial ends"),
+  min_delta: z.number().min(0).describe("What counts as an improvement"),
+  lower: z.number().nullable().describe("A trial ends below it"),
+  upper: z.number().nullable().describe("A trial ends above it"),
 };
 
 /** The options that each sampler reads. */
@@ -42,16 +45,8 @@ function readOptions<Name extends string>(
   return Object.fromEntries(names);
 }
 
-const median = ["n_startup_trials", "n_warmup_steps", "interval_steps", "n_min_trials"] as const;
-
 /** The options that each pruner reads. */
-export const PRUNER_OPTIONS: Readonly<Record<keyof typeof PRUNERS, readonly (keyof typeof prunerOptions)[]>> = {
-  none: [],
-  median,
-  percentile: ["percentile", ...median],
-  successive_halving: ["min_resource", "reduction_factor", "min_early_stopping_rate", "bootstrap_count"],
-  hyperband: ["min_resource", "max_resource", "reduction_factor", "bootstrap_count"],
-};
+export const PRUNER_OPTIONS = readOptions(PRUNERS);
 
 /** The schemas of these keys; `search_checks.ts` has what they must agree on. */
 export const searchKeys = {

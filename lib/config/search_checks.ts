@@ -92,7 +92,39 @@ function optionChecks({ study }: Config): Problem[] {
       message: "Expected study.sampler_options.multivariate to be true, since group is, but found false",
     });
   }
-  const { min_resource: min, max_resource: max } = pruner_options;
+  return [...problems, ...prunerChecks(study)];
+}
+
+function prunerChecks({ pruner, pruner_options }: Config["study"]): Problem[] {
+  const problems: Problem[] = [];
+  const { min_resource: min, max_resource: max, bootstrap_count = 0, lower, upper } = pruner_options;
+  if (pruner === "hyperband" && min === "auto") {
+    problems.push({
+      path: ["study", "pruner_options", "min_resource"],
+      message: "Expected study.pruner_options.min_resource of hyperband to be an integer at least 1 but found auto",
+    });
+  }
+  if (bootstrap_count > 0 && (pruner === "hyperband" ? typeof max !== "number" : (min ?? "auto") === "auto")) {
+    const needed = pruner === "hyperband" ? "max_resource" : "min_resource";
+    problems.push({
+      path: ["study", "pruner_options", "bootstrap_count"],
+      message:
+        `Expected study.pruner_options.${needed} to be a number, since bootstrap_count is ${bootstrap_count}, but ` +
+        "found auto",
+    });
+  }
+  if (pruner === "threshold" && (lower ?? null) === null && (upper ?? null) === null) {
+    problems.push({
+      path: ["study", "pruner_options"],
+      message: "Expected study.pruner_options of pruner threshold to have lower or upper but found neither",
+    });
+  }
+  if (typeof lower === "number" && typeof upper === "number" && lower > upper) {
+    problems.push({
+      path: ["study", "pruner_options", "lower"],
+      message: `Expected study.pruner_options.lower to be at most upper but found ${lower} and ${upper}`,
+    });
+  }
   if (typeof min === "number" && typeof max === "number" && min > max) {
     problems.push({
       path: ["study", "pruner_options", "min_resource"],

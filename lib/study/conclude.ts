@@ -1,7 +1,7 @@
 /** The end of a study: the test split is looked at, the summary report written and the table shown. */
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
-import { bestOf, summarizeTrial, type TrialSummary } from "../hpo/executor.ts";
+import { bestOf, isOwn, summarizeTrial, type TrialSummary } from "../hpo/trial_summary.ts";
 import { findStudy, findTrial, listTrials, type StoredStudy, type StudyDatabase } from "../hpo/study_db.ts";
 import { readEvaluationReport, writeEvaluationReport, writeSummaryReport } from "../report/report_file.ts";
 import { studyTable } from "../report/study_table.ts";
@@ -47,7 +47,7 @@ export async function concludeStudy(
   { say }: { say(text: string): void },
 ): Promise<StudyResult> {
   const { config } = context;
-  const stored = listTrials(db, study).filter(({ id }) => id !== null);
+  const stored = listTrials(db, study).filter(isOwn);
   const best = bestOf(study, stored);
   if (!best) throw inputError(`study ${study.id} has no completed trial`, "Continue it with `deno task resume`");
   const trials = stored.map(summarizeTrial);

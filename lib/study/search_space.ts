@@ -1,8 +1,18 @@
-/** The search space of a configuration: opened, counted, and shown with trials drawn from it. */
+/** What a configuration searches and how: its space, counted and shown with trials drawn from it, its sampler and pruner. */
 import { conditionValue } from "../config/conditions.ts";
 import type { Config } from "../config/schema.ts";
-import { conditionalSize, type ConditionalSpace, conditionalSpace, randomParams } from "../hpo/conditional_space.ts";
-import type { Params } from "../hpo/space.ts";
+import {
+  conditionalSize,
+  type ConditionalSpace,
+  conditionalSpace,
+  distributionsOf,
+  randomParams,
+} from "../hpo/conditional_space.ts";
+import type { Pruner } from "../hpo/pruners/pruner.ts";
+import { type PrunerEntry, PRUNERS } from "../hpo/pruners/registry.ts";
+import { type SamplerEntry, SAMPLERS } from "../hpo/samplers/registry.ts";
+import type { Sampler } from "../hpo/samplers/sampler.ts";
+import { type Category, contains, type Params } from "../hpo/space.ts";
 import { alignColumns, formatParameter } from "../report/study_table.ts";
 
 /** The configuration's own value at a dotted key. */
@@ -13,6 +23,29 @@ export function ownValue(config: Config, key: string): unknown {
 /** What a configuration searches. @throws an input error for distributions or conditions that cannot be */
 export function searchSpaceOf(config: Config): ConditionalSpace {
   return conditionalSpace(config.search_space, (key) => ownValue(config, key));
+}
+
+/** The sampler of a configuration. @throws an input error for a grid over a space that has none */
+export function samplerOf({ seed, study }: Config, space: ConditionalSpace): Sampler {
+  // The schema has checked that the options are those of the sampler.
+  const entry: SamplerEntry<object> = SAMPLERS[study.sampler];
+  return entry.create({ seed, space: distributionsOf(space) }, study.sampler_options);
+}
+
+/** The pruner of a configuration. */
+export function prunerOf({ study }: Config): Pruner {
+  const entry: PrunerEntry<object> = PRUNERS[study.pruner];
+  return entry.create(study.pruner_options);
+}
+
+/** The settings that a study tries first: those that are asked for, or the configuration's own values as far as it has them. */
+export function firstSettings(config: Config, { parameters }: ConditionalSpace): Params[] {
+  if (config.study.enqueue !== null) return config.study.enqueue;
+  const own = parameters.flatMap(({ name, distribution }) => {
+    const value = ownValue(config, name);
+    return contains(distribution, value) ? [[name, value as Category] as const] : [];
+  });
+  return own.length === 0 ? [] : [Object.fromEntries(own)];
 }
 
 /** What a dry run tells of the search space. */

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { runStudy } from "../../lib/hpo/executor.ts";
-import { quasiRandomSampler } from "../../lib/hpo/sampler.ts";
-import { createStudy, createTrial, listTrials } from "../../lib/hpo/study_db.ts";
+import { conditionalSpace } from "../../lib/hpo/conditional_space.ts";
+import { quasiRandomSampler } from "../../lib/hpo/samplers/quasi_random.ts";
+import { createStudy } from "../../lib/hpo/study.ts";
+import { BUDGET } from "../../lib/hpo/trial_summary.ts";
 import { smallSpace, withDatabase } from "../unit/hpo_scenario.ts";
 
 /** Runs a Python script of tests/peers and returns the JSON that it prints. */
@@ -18,9 +20,14 @@ function peer(script: string, ...args: string[]): any {
 
 Deno.test("Optuna reads our study as we do, continues it with TPE, and we read its trial", async () => {
   await withDatabase(async (db) => {
-    const study = createStudy(db, { directions: ["maximize"], attributes: { config: { seed: 1, name: "é😀" } } });
+    const study = createStudy({
+      storage: db,
+      direction: "maximize",
+      userAttributes: { config: { seed: 1, name: "é😀" } },
+      sampler: quasiRandomSampler({ seed: 1 }),
+    });
     const run = {
-      ...{ db, study, space: smallSpace, sampler: quasiRandomSampler({ seed: 1 }), nTrials: 6 },
+      ...{ study, space: conditionalSpace(smallSpace), nTrials: 6 },
       runTrial: ({ number, report }: { number: number; report: (value: number, epoch: number) => void }) => {
         report(number / 10, 1);
         report([NaN, Infinity, -Infinity][number] ?? number / 9, 2);
@@ -29,10 +36,11 @@ Deno.test("Optuna reads our study as we do, continues it with TPE, and we read i
       },
     };
     await runStudy(run);
-    createTrial(db, study, smallSpace, run.sampler.suggest(smallSpace, 6, [])); // stays RUNNING
-    const ours = listTrials(db, study);
+    const running = study.ask(smallSpace); // stays RUNNING
+    running.setUserAttribute(BUDGET, 1);
+    const ours = study.trials;
 
-    const theirs = peer("optuna_read.py", db.path, study.id);
+    const theirs = peer("optuna_read.py", db.path, study.studyName);
     assert.deepEqual([theirs.direction, theirs.best], ["MAXIMIZE", 5]);
     assert.deepEqual(theirs.attributes, study.userAttributes);
     const finiteOrText = (value: number) =>
@@ -54,7 +62,7 @@ Deno.test("Optuna reads our study as we do, continues it with TPE, and we read i
     });
     for (const trial of theirs.trials.slice(0, 6)) assert.ok(trial.seconds >= 0 && trial.seconds < 60);
 
-    const after = listTrials(db, study);
+    const after = study.trials;
     assert.deepEqual(after.slice(0, 7), ours);
     const added = after[7]!;
     assert.deepEqual([added.number, added.id, added.state], [7, null, "COMPLETE"]);

@@ -1,7 +1,10 @@
 import assert from "node:assert/strict";
 import { type RunningTrial, runStudy, type StudyEvent, type StudyRun } from "../../lib/hpo/executor.ts";
-import { quasiRandomSampler } from "../../lib/hpo/sampler.ts";
-import { createStudy, createTrial, type Direction, listTrials, type StudyDatabase } from "../../lib/hpo/study_db.ts";
+import { conditionalSpace } from "../../lib/hpo/conditional_space.ts";
+import { quasiRandomSampler } from "../../lib/hpo/samplers/quasi_random.ts";
+import { createStudy } from "../../lib/hpo/study.ts";
+import type { Direction, StudyDatabase } from "../../lib/hpo/study_db.ts";
+import type { Pruner } from "../../lib/hpo/pruners/pruner.ts";
 import { exitCode, inputError, storageError, WinnowError } from "../../lib/support/errors.ts";
 import { smallSpace, withDatabase } from "./hpo_scenario.ts";
 
@@ -9,14 +12,17 @@ import { smallSpace, withDatabase } from "./hpo_scenario.ts";
 function search(
   db: StudyDatabase,
   trials: (number | Error | ((trial: RunningTrial) => number))[],
-  options: Partial<StudyRun> & { direction?: Direction } = {},
+  options: Partial<StudyRun> & { direction?: Direction; pruner?: Pruner } = {},
 ): StudyRun & { ran: string[] } {
   const ran: string[] = [];
   return {
-    db,
-    study: createStudy(db, { directions: [options.direction ?? "maximize"] }),
-    space: smallSpace,
-    sampler: quasiRandomSampler({ seed: 1 }),
+    study: createStudy({
+      storage: db,
+      direction: options.direction ?? "maximize",
+      sampler: quasiRandomSampler({ seed: 1, names: Object.keys(smallSpace) }),
+      ...(options.pruner ? { pruner: options.pruner } : {}),
+    }),
+    space: conditionalSpace(smallSpace),
     nTrials: trials.length,
     ran,
     runTrial: (trial) => {
@@ -34,7 +40,7 @@ function search(
   };
 }
 
-const states = (run: StudyRun) => listTrials(run.db, run.study).map((trial) => trial.state);
+const states = (run: StudyRun) => run.study.trials.map((trial) => trial.state);
 
 Deno.test("a failed trial is recorded with its reason and the search goes on to the best of the others", async () => {
   await withDatabase(async (db) => {
@@ -79,8 +85,8 @@ Deno.test("n_trials is a total: a longer search continues the same sequence of p
     await runStudy({ ...parts, nTrials: 2 });
     await runStudy({ ...parts, nTrials: 4 });
     assert.deepEqual(
-      listTrials(db, parts.study).map((trial) => trial.params),
-      listTrials(db, whole.study).map((trial) => trial.params),
+      parts.study.trials.map((trial) => trial.params),
+      whole.study.trials.map((trial) => trial.params),
     );
   });
 });
@@ -95,7 +101,7 @@ Deno.test("interrupted, a trial stays RUNNING and the same trial is continued", 
     }, 0.3]);
     await assert.rejects(runStudy({ ...run, signal: abort.signal }), (error: WinnowError) => exitCode(error) === 130);
     assert.deepEqual(states(run), ["COMPLETE", "RUNNING"]);
-    const before = listTrials(db, run.study)[1]!;
+    const before = run.study.trials[1]!;
     const resumed: RunningTrial[] = [];
     const result = await runStudy({
       ...run,
@@ -107,7 +113,7 @@ Deno.test("interrupted, a trial stays RUNNING and the same trial is continued", 
     assert.deepEqual(resumed.map((trial) => [trial.number, trial.resume]), [[1, true], [2, false]]);
     assert.deepEqual([resumed[0]!.id, resumed[0]!.params], [before.id, before.params]);
     assert.deepEqual(result.trials.map((trial) => trial.state), ["COMPLETE", "COMPLETE", "COMPLETE"]);
-    assert.deepEqual(listTrials(db, run.study)[1]!.intermediate, [{ step: 1, value: 0.2 }]);
+    assert.deepEqual(run.study.trials[1]!.intermediate, [{ step: 1, value: 0.2 }]);
   });
 });
 
@@ -187,17 +193,17 @@ Deno.test("events tell what happens and how far the search is", async () => {
       "1 trial_started 1/2 best 0.5",
       "1 trial_failed 2/2 best 0.5",
     ]);
-    assert.equal(listTrials(db, run.study)[0]!.userAttributes["adapter"], "llvmpipe");
+    assert.equal(run.study.trials[0]!.userAttributes["adapter"], "llvmpipe");
   });
 });
 
 Deno.test("a trial that Optuna runs is neither resumed nor counted until it has ended", async () => {
   await withDatabase(async (db) => {
     const run = search(db, [0, 0.1, 0.2]);
-    const foreign = createTrial(db, run.study, smallSpace, quasiRandomSampler({ seed: 9 }).suggest(smallSpace, 0, []));
+    const foreign = run.study.ask(smallSpace);
     db.connection.exec("DELETE FROM trial_user_attributes");
     await runStudy({ ...run, nTrials: 2 });
     assert.deepEqual(run.ran, ["1", "2"]);
-    assert.equal(listTrials(db, run.study).find((trial) => trial.row === foreign.row)?.state, "RUNNING");
+    assert.equal(run.study.trials.find((trial) => trial.row === foreign.row)?.state, "RUNNING");
   });
 });
