@@ -6,7 +6,7 @@
 import { type ErrorKind, WinnowError } from "../support/errors.ts";
 import type { PastTrial, Sampler } from "./sampler.ts";
 import { checkSpace, type Params, type SearchSpace } from "./space.ts";
-import { bestTrial } from "./pareto.ts";
+import { bestTrial } from "./best_trials.ts";
 import {
   createTrial,
   finishTrial,

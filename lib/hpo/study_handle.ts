@@ -4,7 +4,7 @@ import { onCommit, type StudyDatabase, transaction } from "./database.ts";
 import { defaultPruner, defaultSampler } from "./default_strategy.ts";
 import { type LiveTrial, liveTrial, type Trial } from "./live_trial.ts";
 import { optimize, type OptimizeOptions } from "./optimize.ts";
-import { bestTrial, paretoFront } from "./pareto.ts";
+import { bestTrial, paretoFront } from "./best_trials.ts";
 import type { Pruner } from "./pruners/pruner.ts";
 import type { Sampler } from "./samplers/sampler.ts";
 import type { Params, SearchSpace } from "./space.ts";
