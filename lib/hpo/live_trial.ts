@@ -1,6 +1,6 @@
 /** A trial while it runs: it is asked for parameters, reports, and learns whether to stop. Optuna's `Trial`. */
 import { inputError } from "../support/errors.ts";
-import type { StudyDatabase } from "./database.ts";
+import { onCommit, type StudyDatabase } from "./database.ts";
 import type { Pruner } from "./pruners/pruner.ts";
 import type { RelativeSample, Sampler } from "./samplers/sampler.ts";
 import {
@@ -88,6 +88,8 @@ export interface TrialContext {
 export interface LiveTrial extends Trial {
   /** Writes to the trial, together with what was suggested since. */
   write(update: TrialUpdate): void;
+  /** Forgets what is not stored: the trial was never begun. */
+  discard(): void;
 }
 
 /** The handle of a trial that is RUNNING in the database. */
@@ -100,13 +102,14 @@ export function liveTrial(context: TrialContext, frozen: FrozenTrial): LiveTrial
   const systemAttributes = { ...frozen.systemAttributes };
   const enqueued = (systemAttributes["fixed_params"] ?? {}) as Params;
   /** Names of the parameters that are not stored yet. */
-  let pending: string[] = [];
+  let pending: readonly string[] = [];
   let relative: RelativeSample | undefined;
 
   const write = (update: TrialUpdate) => {
-    const suggested = Object.fromEntries(pending.map((name) => [name, params[name]!]));
+    const names = pending;
+    const suggested = Object.fromEntries(names.map((name) => [name, params[name]!]));
     updateTrial(db, study, frozen, { ...update, params: suggested, distributions });
-    pending = [];
+    onCommit(db, () => pending = pending.filter((name) => !names.includes(name)));
   };
   const store = () => {
     if (pending.length > 0) write({});
@@ -161,7 +164,8 @@ export function liveTrial(context: TrialContext, frozen: FrozenTrial): LiveTrial
     const value = draw(name, distribution);
     params[name] = value;
     distributions[name] = distribution;
-    if (pending.push(name) === 1) queueMicrotask(storeQuietly);
+    if (pending.length === 0) queueMicrotask(storeQuietly);
+    pending = [...pending, name];
     return value;
   };
   const requireOneObjective = (what: string) => {
@@ -215,6 +219,7 @@ export function liveTrial(context: TrialContext, frozen: FrozenTrial): LiveTrial
     heartbeat: () => recordHeartbeat(db, frozen),
     store,
     write,
+    discard: () => pending = [],
   };
 }
 

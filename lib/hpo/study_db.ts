@@ -158,7 +158,8 @@ const datetime = (iso: string | null | undefined): string | null => iso ? toDate
 function insertParams(db: StudyDatabase, row: number, params: Params, space: Readonly<SearchSpace>): void {
   const insert = statement(
     db,
-    "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, ?, ?, ?)",
+    "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, ?, ?, ?) " +
+      "ON CONFLICT (trial_id, param_name) DO NOTHING",
   );
   for (const [name, value] of Object.entries(params)) {
     const distribution = space[name];
@@ -222,7 +223,7 @@ export function readTrial(db: StudyDatabase, study: Row, row: number): FrozenTri
 
 /** What is written to a RUNNING trial at once. */
 export interface TrialUpdate {
-  /** New parameters; each needs one of `distributions`. */
+  /** New parameters; each needs one of `distributions`. One that is stored already stays as it is. */
   readonly params?: Params;
   readonly distributions?: Readonly<Record<string, Distribution>>;
   /** What it reported; a step that it had reported before gets the newer value. */

@@ -1,9 +1,10 @@
 /** An open study: what can be done with it, and how. `study.ts` opens one. */
 import { inputError } from "../support/errors.ts";
-import { type StudyDatabase, transaction } from "./database.ts";
+import { onCommit, type StudyDatabase, transaction } from "./database.ts";
 import { defaultPruner, defaultSampler } from "./default_strategy.ts";
 import { type LiveTrial, liveTrial, type Trial } from "./live_trial.ts";
-import { bestTrial, paretoFront } from "./pareto.ts";
+import { optimize, type OptimizeOptions } from "./optimize.ts";
+import { bestTrial, paretoFront } from "./best_trials.ts";
 import type { Pruner } from "./pruners/pruner.ts";
 import type { Sampler } from "./samplers/sampler.ts";
 import type { Params, SearchSpace } from "./space.ts";
@@ -19,7 +20,7 @@ import {
 } from "./study_db.ts";
 import type { Direction, FrozenTrial, StudyHistory } from "./trial.ts";
 import { checkTemplate, endOf, hasParams, type Told } from "./trial_outcome.ts";
-import { readHistory, touch, TRIAL_ID } from "./trial_reader.ts";
+import { readHistory, TRIAL_ID } from "./trial_reader.ts";
 
 /** How to search. */
 export interface StudyParts {
@@ -90,6 +91,15 @@ export interface Study extends Disposable {
     options?: { userAttributes?: Readonly<Record<string, unknown>> },
   ): FrozenTrial;
   /**
+   * Runs trials one after another: asks, runs `objective`, tells what it returns. The end of one trial and the beginning of
+   * the next are one transaction. A queue of enqueued trials comes first; a sampler with nothing left to propose ends it.
+   *
+   * @param objective Returns the trial's value or values, or the state that it ends with. Where it throws, the trial is
+   *   FAIL, and the error is thrown again unless `catchErrors`.
+   * @throws what `objective` threw, or the signal's reason; the trial that the signal interrupts stays RUNNING
+   */
+  optimize(objective: (trial: Trial) => Told | Promise<Told>, options: OptimizeOptions): Promise<void>;
+  /**
    * The handle of a RUNNING trial that another run of the program began: suggestions that are stored are given again.
    *
    * @throws an input error for a trial that is not RUNNING
@@ -154,31 +164,33 @@ export function openStudy(db: StudyDatabase, opened: StoredStudy, options: Study
     );
   };
 
+  /** The first trial of the queue, or a new one, RUNNING. */
+  const begin = ({ trials }: StudyHistory): FrozenTrial => {
+    const waiting = trials.find(({ state }) => state === "WAITING");
+    const id = { [TRIAL_ID]: crypto.randomUUID() };
+    if (waiting !== undefined) {
+      updateTrial(db, opened, waiting, { state: "RUNNING", userAttributes: waiting.id === null ? id : {} });
+      return readTrial(db, opened, waiting.row);
+    }
+    const row = insertTrial(db, opened, { state: "RUNNING", started: new Date().toISOString(), userAttributes: id });
+    return readTrial(db, opened, row);
+  };
   const ask = (define?: SearchSpace | ((trial: Trial) => void)): Trial => {
-    let begun: number | undefined;
+    let trial: LiveTrial | undefined;
     try {
       return transaction(db, () => {
         const before = history();
-        const waiting = before.trials.find(({ state }) => state === "WAITING");
-        if (waiting !== undefined) {
-          begun = waiting.row;
-          const uuid = waiting.id === null ? { [TRIAL_ID]: crypto.randomUUID() } : {};
-          updateTrial(db, opened, waiting, { state: "RUNNING", userAttributes: uuid });
-        } else {
-          begun = insertTrial(db, opened, {
-            state: "RUNNING",
-            started: new Date().toISOString(),
-            userAttributes: { [TRIAL_ID]: crypto.randomUUID() },
-          });
-        }
-        const trial = handleOf(readTrial(db, opened, begun), before);
+        trial = handleOf(begin(before), before);
         if (typeof define === "function") define(trial);
         else for (const [name, one] of Object.entries(define ?? {})) trial.suggest(name, one);
         trial.store();
         return trial;
       });
     } catch (error) {
-      if (begun !== undefined) touch(db, row, begun);
+      if (trial !== undefined) {
+        trial.discard();
+        running.delete(trial);
+      }
       throw error;
     }
   };
@@ -192,7 +204,7 @@ export function openStudy(db: StudyDatabase, opened: StoredStudy, options: Study
     if (handle === undefined) updateTrial(db, opened, frozen, update);
     else if (running.has(handle)) (handle as LiveTrial).write(update);
     else throw inputError(`trial ${number} is not of study ${studyName}`, "Tell the study that was asked for it.");
-    running.delete(handle!);
+    if (handle !== undefined) onCommit(db, () => running.delete(handle));
     return readHistory(db, row)[number]!;
   };
 
@@ -201,6 +213,7 @@ export function openStudy(db: StudyDatabase, opened: StoredStudy, options: Study
     transaction(db, () => checked.forEach((trial) => insertTrial(db, opened, trial)));
   };
 
+  const isExhausted = () => sampler.exhausted?.(history()) ?? false;
   const best = (): FrozenTrial => {
     requireOne(opened);
     const found = bestTrial(readHistory(db, row), directions[0]!);
@@ -245,10 +258,11 @@ export function openStudy(db: StudyDatabase, opened: StoredStudy, options: Study
       return paretoFront(readHistory(db, row), directions);
     },
     get exhausted() {
-      return sampler.exhausted?.(history()) ?? false;
+      return isExhausted();
     },
     ask,
     tell,
+    optimize: (objective, limits) => optimize({ db, ask, tell, isExhausted, warn }, objective, limits),
     continueTrial: (number) => handleOf(requireRunning(number), history()),
     enqueueTrial: (params, { userAttributes = {}, systemAttributes = {}, skipIfExists = false } = {}) => {
       if (skipIfExists && readHistory(db, row).some((trial) => hasParams(trial, params))) return;

@@ -1,5 +1,5 @@
 /** A trial as reports name it, read back from what the executor stored, and which trials of a study are its own. */
-import { bestTrial } from "./pareto.ts";
+import { bestTrial } from "./best_trials.ts";
 import type { Params } from "./space.ts";
 import type { StoredStudy } from "./study_db.ts";
 import { FINISHED, type FrozenTrial } from "./trial.ts";

@@ -2,7 +2,7 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { fromDatetime, parseAttribute, toDatetime } from "../../lib/hpo/optuna_values.ts";
-import { bestTrial } from "../../lib/hpo/pareto.ts";
+import { bestTrial } from "../../lib/hpo/best_trials.ts";
 import {
   createStudy,
   createTrial,
