@@ -117,7 +117,16 @@ function randomHistory(stream: RandomStream, index: number): { history: StudyHis
     const systemAttributes = stream.integer(3) === 0 ? {} : rungs;
     return frozenTrial(i, { state, values: state === "COMPLETE" ? [i] : null, intermediate, systemAttributes });
   });
-  const directions = [stream.pick<Direction>(["minimize", "maximize"])];
+  const direction = stream.pick<Direction>(["minimize", "maximize"]);
+  if (stream.integer(2) === 0) { // a trial that does badly, so that many are pruned
+    const shift = direction === "minimize" ? 1.5 : -1.5;
+    const { intermediate } = trials[number]!;
+    trials[number] = {
+      ...trials[number]!,
+      intermediate: intermediate.map(({ step, value }) => ({ step, value: value + shift })),
+    };
+  }
+  const directions = [direction];
   return { history: { studyName: `study ${index} é`, directions, trials }, trial: trials[number]! };
 }
 

@@ -64,21 +64,26 @@ export function observe(space: SearchSpace, trials: readonly FrozenTrial[], tabl
     known.set(trial, positions);
     return !positions.some(Number.isNaN);
   });
-  const indexOf = new Map(members.map((trial, i) => [trial.number, i]));
+  const indexOf = new Int32Array(columns[0]!.values.length).fill(-1); // by number, of finished trials
+  members.forEach((trial, i) => {
+    if (!known.has(trial)) indexOf[trial.number] = i;
+  });
   const running = members.flatMap((trial, i) => known.has(trial) ? [i] : []);
   return names.map((name, d) => {
     const { values: column, order: sorted, count } = columns[d]!;
     const axis = axisOf(space[name]!);
-    const values = Float64Array.from(members, (trial) => known.get(trial)?.[d] ?? column[trial.number]!);
+    const values = new Float64Array(members.length);
+    for (let i = 0; i < values.length; i++) values[i] = column[members[i]!.number]!;
+    for (const at of running) values[at] = known.get(members[at]!)![d]!;
     const order = new Int32Array(axis.kind === "numerical" ? members.length : 0);
     if (members.length < 64) {
       for (let i = 0; i < order.length; i++) order[i] = i;
       order.sort((a, b) => values[a]! - values[b]! || a - b);
     } else if (axis.kind === "numerical") {
       let placed = 0;
-      for (let i = 0; i < count && placed < order.length; i++) {
-        const at = indexOf.get(sorted[i]!);
-        if (at !== undefined) order[placed++] = at;
+      for (let i = 0; i < count; i++) {
+        const at = indexOf[sorted[i]!]!;
+        if (at >= 0) order[placed++] = at;
       }
       for (const at of running) insertSorted(order, placed++, at, values);
     }
