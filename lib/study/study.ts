@@ -1,5 +1,4 @@
 /** A study from configuration to report: checked, started, resumed. What the commands show comes through `hooks`. */
-import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { transaction } from "../hpo/database.ts";
 import { runStudy } from "../hpo/executor.ts";
