@@ -6,9 +6,10 @@
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { parseArgs } from "node:util";
-import { defaultSampler } from "../lib/hpo/default_strategy.ts";
+import { randomSampler } from "../lib/hpo/samplers/random.ts";
 import type { Sampler } from "../lib/hpo/samplers/sampler.ts";
-import { createStudy } from "../lib/hpo/study.ts";
+import { tpeSampler } from "../lib/hpo/samplers/tpe.ts";
+import { createStudy, type Study, type Trial } from "../lib/hpo/study.ts";
 
 const { values } = parseArgs({
   options: {
@@ -29,20 +30,34 @@ const trials = count("trials"), rounds = count("rounds");
 
 /** By Optuna's name of the strategy. */
 const samplers: Record<string, () => Sampler> = {
-  random: () => defaultSampler("bench"),
+  random: () => randomSampler({ seed: 1 }),
+  tpe: () => tpeSampler({ seed: 1 }),
 };
 
-function winnow(path: string, sampler: string): number {
+/** The objective of tests/peers/study_speed.py. */
+function objective(trial: Trial): number {
+  const x = trial.suggestFloat("x", -5, 10);
+  const rate = trial.suggestFloat("rate", 1e-5, 1e-1, { log: true });
+  const layers = trial.suggestInt("layers", 1, 8);
+  const pooling = trial.suggestCategorical("pooling", ["cls", "mean", "max"]);
+  return (x - 2) ** 2 + rate + layers + pooling.length;
+}
+
+/** The two ways to run a study: two transactions for a trial, or one. */
+const loops: Record<string, (study: Study) => void | Promise<void>> = {
+  "ask and tell": (study) => {
+    for (let i = 0; i < trials; i++) {
+      const trial = study.ask();
+      study.tell(trial, objective(trial));
+    }
+  },
+  optimize: (study) => study.optimize(objective, { nTrials: trials }),
+};
+
+async function winnow(path: string, sampler: string, loop: string): Promise<number> {
   const started = performance.now();
   using study = createStudy({ storage: path, direction: "minimize", sampler: samplers[sampler]!() });
-  for (let i = 0; i < trials; i++) {
-    const trial = study.ask();
-    const x = trial.suggestFloat("x", -5, 10);
-    const rate = trial.suggestFloat("rate", 1e-5, 1e-1, { log: true });
-    const layers = trial.suggestInt("layers", 1, 8);
-    const pooling = trial.suggestCategorical("pooling", ["cls", "mean", "max"]);
-    study.tell(trial, (x - 2) ** 2 + rate + layers + pooling.length);
-  }
+  await loops[loop]!(study);
   const seconds = (performance.now() - started) / 1000;
   if (study.trials.length !== trials) throw new Error(`Expected ${trials} trials but found ${study.trials.length}`);
   return seconds;
@@ -66,12 +81,14 @@ const median = (numbers: readonly number[]): number => {
 
 const results = [];
 for (const sampler of Object.keys(samplers)) {
-  const ours: number[] = [], theirs: number[] = [];
+  const ours: Record<string, number[]> = {}, theirs: number[] = [];
   let version = "";
   for (let round = 0; round < rounds; round++) {
     const folder = await Deno.makeTempDir({ prefix: "winnow-bench-" });
     try {
-      ours.push(winnow(join(folder, "winnow.db"), sampler));
+      for (const [i, loop] of Object.keys(loops).entries()) {
+        (ours[loop] ??= []).push(await winnow(join(folder, `winnow_${i}.db`), sampler, loop));
+      }
       const run = optuna(join(folder, "optuna.db"), sampler);
       theirs.push(run.seconds);
       version = run.version;
@@ -79,19 +96,14 @@ for (const sampler of Object.keys(samplers)) {
       await Deno.remove(folder, { recursive: true });
     }
   }
-  const result = {
-    sampler,
-    trials,
-    rounds,
-    optuna_version: version,
-    winnow_seconds: median(ours),
-    optuna_seconds: median(theirs),
-    ratio: median(theirs) / median(ours),
-  };
-  results.push(result);
-  console.error(
-    `${sampler}: ${trials} trials in ${result.winnow_seconds.toFixed(2)} s, Optuna ${version} in ` +
-      `${result.optuna_seconds.toFixed(2)} s: ${result.ratio.toFixed(1)}×`,
-  );
+  for (const loop of Object.keys(loops)) {
+    const [winnow_seconds, optuna_seconds] = [median(ours[loop]!), median(theirs)];
+    const ratio = optuna_seconds / winnow_seconds;
+    results.push({ sampler, loop, trials, rounds, optuna_version: version, winnow_seconds, optuna_seconds, ratio });
+    console.error(
+      `${sampler}, ${loop}: ${trials} trials in ${winnow_seconds.toFixed(2)} s, Optuna ${version} in ` +
+        `${optuna_seconds.toFixed(2)} s: ${ratio.toFixed(1)}×`,
+    );
+  }
 }
 if (values.json) console.log(JSON.stringify({ benchmark: "study_speed", results }));

@@ -2,16 +2,9 @@
 import { inputError } from "../support/errors.ts";
 import { onCommit, type StudyDatabase } from "./database.ts";
 import type { Pruner } from "./pruners/pruner.ts";
+import { isSingle } from "./samplers/axis.ts";
 import type { RelativeSample, Sampler } from "./samplers/sampler.ts";
-import {
-  areCompatible,
-  type Category,
-  checkDistribution,
-  contains,
-  type Distribution,
-  isSingle,
-  type Params,
-} from "./space.ts";
+import { areCompatible, type Category, checkDistribution, contains, type Distribution, type Params } from "./space.ts";
 import { readTrial, recordHeartbeat, type StoredStudy, type TrialUpdate, updateTrial } from "./study_db.ts";
 import type { FrozenTrial, StudyHistory } from "./trial.ts";
 import { knownDistribution } from "./trial_reader.ts";

@@ -216,9 +216,3 @@ export function areCompatible(one: Distribution, other: Distribution): boolean {
   if (one.type === "categorical" || other.type === "categorical") return false;
   return one.type === other.type && (one.log ?? false) === (other.log ?? false);
 }
-
-/** Whether a distribution has one value only. */
-export function isSingle(distribution: Distribution): boolean {
-  return valueCount(distribution) === 1 ||
-    (distribution.type !== "categorical" && distribution.low === distribution.high);
-}
