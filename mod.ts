@@ -17,6 +17,33 @@ export { openWordNet, type WordNet } from "./lib/data/augmentation/wordnet.ts";
 export { type Dataset, loadDataset, REDSM5_CRITERIA } from "./lib/data/dataset.ts";
 export { declaredSplits, splitExamples } from "./lib/data/splits.ts";
 export { type Gpu, openGpu } from "./lib/gpu/device.ts";
+export type { OptimizeOptions } from "./lib/hpo/optimize.ts";
+export { hyperbandPruner } from "./lib/hpo/pruners/hyperband.ts";
+export { patientPruner } from "./lib/hpo/pruners/patient.ts";
+export { medianPruner, percentilePruner } from "./lib/hpo/pruners/percentile.ts";
+export type { PruneDecision, Pruner } from "./lib/hpo/pruners/pruner.ts";
+export { successiveHalvingPruner } from "./lib/hpo/pruners/successive_halving.ts";
+export { thresholdPruner } from "./lib/hpo/pruners/threshold.ts";
+export { gridSampler } from "./lib/hpo/samplers/grid.ts";
+export { quasiRandomSampler } from "./lib/hpo/samplers/quasi_random.ts";
+export { randomSampler } from "./lib/hpo/samplers/random.ts";
+export type { RelativeSample, Sampler } from "./lib/hpo/samplers/sampler.ts";
+export { tpeSampler } from "./lib/hpo/samplers/tpe.ts";
+export type { Category, Distribution, Params, SearchSpace } from "./lib/hpo/space.ts";
+export {
+  createStudy,
+  type CreateStudyOptions,
+  type EnqueueOptions,
+  loadStudy,
+  type LoadStudyOptions,
+  type Study,
+  type StudyParts,
+  type Told,
+  type Trial,
+} from "./lib/hpo/study.ts";
+export type { AttributeKind, StoredStudy, TrialTemplate } from "./lib/hpo/study_db.ts";
+export type { Direction, FrozenTrial, StudyHistory, TrialState } from "./lib/hpo/trial.ts";
+export type { StudyDatabase } from "./lib/hpo/database.ts";
 export { CATALOG, type CatalogModel, catalogModel } from "./lib/model/catalog.ts";
 export { type DualAgentConfig, dualAgentParameters } from "./lib/model/dual_agent.ts";
 export type { EncoderConfig } from "./lib/model/encoder.ts";

@@ -9,7 +9,8 @@ import type { Config } from "../lib/config/schema.ts";
 import { type Batch, materialise, planBatches } from "../lib/data/batches.ts";
 import type { EncodedInput } from "../lib/data/encoding.ts";
 import type { OptimizerName } from "../lib/graph/optimizer.ts";
-import { type Params, type SearchSpace, valueAt } from "../lib/hpo/space.ts";
+import { type ConditionalSpace, conditionalSpace, drawParams as drawFrom } from "../lib/hpo/conditional_space.ts";
+import { type Params, valueAt } from "../lib/hpo/space.ts";
 import { encodeAugmented, trainingAugmentation } from "../lib/study/augmentation.ts";
 import { openContext } from "../lib/study/context.ts";
 import { initialiseParameters } from "../lib/study/model_source.ts";
@@ -61,15 +62,17 @@ export interface ConfigurationResult {
 const FIXED = ["model.id", "training.batch_size", "training.epochs"];
 
 /** The full space without what the sample fixes. */
-export function sampledSpace(): SearchSpace {
-  const { search_space } = loadConfig({ file: new URL("../configs/full.yaml", import.meta.url).pathname });
-  const axes = Object.entries(search_space as SearchSpace).filter(([key]) => !FIXED.includes(key));
-  return Object.fromEntries(axes.map(([key, distribution]) => {
-    if (key === "tuning.freeze_layers") return [key, { type: "int", low: 0, high: ENCODER_LAYERS - 1 }];
+export function sampledSpace(): ConditionalSpace {
+  const { search_space } = loadConfig({ file: new URL("../configs/hpo_study.yaml", import.meta.url).pathname });
+  const axes = Object.entries(search_space).filter(([key]) => !FIXED.includes(key));
+  return conditionalSpace(Object.fromEntries(axes.map(([key, distribution]) => {
+    if (key === "tuning.freeze_layers") {
+      return [key, { ...distribution, type: "int", low: 0, high: ENCODER_LAYERS - 1, step: 1 }];
+    }
     if (key !== "augmentation.methods" || distribution.type !== "categorical") return [key, distribution];
     const choices = distribution.choices.filter((methods) => !/insert|back_translation/.test(String(methods)));
     return [key, { ...distribution, choices }];
-  }));
+  })));
 }
 
 /** Opens the encoder, the data and the adapter that all configurations of a sample share. */
@@ -90,11 +93,9 @@ export async function openSample(folder: string): Promise<StudyContext> {
 }
 
 /** The configuration `index` of a sample, by its seed alone: each axis uniformly, or evenly in the logarithm. */
-export function drawParams(space: SearchSpace, seed: number, index: number): Params {
+export function drawParams(space: ConditionalSpace, seed: number, index: number): Params {
   const random = randomStream(seed, "configuration", index);
-  return Object.fromEntries(
-    Object.entries(space).map(([key, distribution]) => [key, valueAt(distribution, random.uniform())]),
-  );
+  return drawFrom(space, (_, distribution) => valueAt(distribution, random.uniform()));
 }
 
 /** Trains a configuration of the sample. What goes wrong is told in its `failure`. */

@@ -41,7 +41,7 @@ const oneRose = ({ first, last }: NonNullable<ConfigurationResult["overfit"]>) =
 
 /** How each choice of the categorical axes fared. */
 function table(results: readonly ConfigurationResult[], space: ReturnType<typeof sampledSpace>): string {
-  const rows = Object.entries(space).flatMap(([key, distribution]) =>
+  const rows = space.parameters.flatMap(({ name: key, distribution }) =>
     distribution.type !== "categorical" ? [] : distribution.choices.map((choice) => {
       const drawn = results.filter(({ params }) => params[key] === choice);
       const failed = drawn.filter(({ failure }) => failure !== null);

@@ -1,5 +1,5 @@
 /** `deno task resume`: continues an interrupted study, mid-trial where a checkpoint is there. */
-import { DEFAULT_CONFIG, parseResumeOptions, RESUME_HELP } from "../lib/cli/options.ts";
+import { DEFAULT_CONFIG, parseResumeOptions, RESUME_HELP, studyChanges } from "../lib/cli/options.ts";
 import { runCommand } from "../lib/cli/run.ts";
 import { studyProgress } from "../lib/cli/study_progress.ts";
 import { loadConfig } from "../lib/config/compose.ts";
@@ -12,7 +12,8 @@ await runCommand({
     const config = loadConfig({ file, overrides });
     const hooks = studyProgress(output);
     try {
-      return await resumeStudy(config.paths.experiments, studyId, signal, hooks);
+      const changes = studyChanges(config, overrides);
+      return await resumeStudy(config.paths.experiments, studyId, signal, hooks, changes);
     } finally {
       hooks.stop();
     }

@@ -1,11 +1,15 @@
 /** The command lines of train, resume, evaluate, data, translate and catalog. Unknown options and missing values are input errors. */
 
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
+import type { Config } from "../config/schema.ts";
+import type { StudyChanges } from "../study/study.ts";
 import { inputError } from "../support/errors.ts";
 import { nearest } from "../support/text_distance.ts";
 
 /** The configuration of `train` where none is named. */
 export const DEFAULT_CONFIG = "configs/quickstart.yaml";
+/** Trials that a dry run shows where it is not told how many. */
+const DEFAULT_SAMPLES = 3;
 const MODES = ["single", "hpo", "dry-run"] as const;
 
 /** What every command understands. */
@@ -20,6 +24,10 @@ export interface TrainOptions extends CommonOptions {
   config: string;
   /** hpo: a study over the search space; single: one trial of the configuration as it is; dry-run: the checks only. */
   mode: typeof MODES[number];
+  /** Show the resolved configuration and do nothing else. */
+  cfg: boolean;
+  /** Trials that a dry run draws from the search space and shows. */
+  samples: number;
 }
 
 /** `resume`; without a study the latest unfinished one is meant. */
@@ -38,18 +46,22 @@ export interface DataOptions extends CommonOptions {
 
 const COMMON_HELP = `  --json         progress to stderr, the result as one JSON object on the last line of stdout
   -h, --help     this text
-  key=value      a configuration key, e.g. training.epochs=4; configs/base.yaml lists them all
+  key=value      a configuration key, e.g. training.epochs=4; configs/base.yaml lists them all. model=minilm chooses a
+                 group's file, +model=minilm adds a group, ~search_space.training.epochs takes an entry out
 
 exit codes: 0 done, 1 failed, 2 bad input or configuration, 3 storage, 130 interrupted and saved`;
 
 /** The text of `train --help`. */
-export const TRAIN_HELP = `usage: deno task train [--config FILE] [--mode single|hpo|dry-run] [--json] [key=value ...]
+export const TRAIN_HELP =
+  `usage: deno task train [--config FILE] [--mode single|hpo|dry-run] [--cfg] [--json] [key=value ...]
 
 Trains on the GPU and searches hyperparameters, one trial at a time; evaluates the best trial on the test split.
 
   --config FILE  the configuration (default ${DEFAULT_CONFIG})
   --mode MODE    hpo: a study over search_space (default); single: one trial with the configuration as it is;
-                 dry-run: checks configuration, data, GPU memory and disk, and trains nothing
+                 dry-run: checks configuration, data, GPU memory and disk, counts the search space, and trains nothing
+  --samples N    with --mode dry-run: show N trials drawn from the search space (default ${DEFAULT_SAMPLES})
+  --cfg          show the resolved configuration as YAML (with --json as JSON) and do nothing else
 ${COMMON_HELP}`;
 
 /** The text of `translate --help`. */
@@ -69,6 +81,8 @@ Continues an interrupted study, mid-trial where a checkpoint is there.
 
   --study-id ID  the study (default: the latest unfinished one)
   --config FILE  names the experiments folder (paths.experiments); the study keeps its own configuration
+  study.n_trials=N, study.time_limit_hours=H, study.max_consecutive_failures=N, study.heartbeat_seconds=S
+                 change how long the study goes on; of other keys the study keeps its own
 ${COMMON_HELP}`;
 
 /** The text of `evaluate --help`. */
@@ -101,10 +115,11 @@ input formats, augmentation methods, optimizers, schedules. Above each list stan
   -h, --help     this text`;
 
 /** parseArgs with errors that name the option, and positionals checked to be overrides. */
-function parse(args: readonly string[], names: readonly string[], command: string) {
+function parse(args: readonly string[], names: readonly string[], command: string, flags: readonly string[] = []) {
   const remedy = `deno task ${command} --help lists the options.`;
   const options: ParseArgsOptionsConfig = { json: { type: "boolean" }, help: { type: "boolean", short: "h" } };
   for (const name of names) options[name] = { type: "string" };
+  for (const name of flags) options[name] = { type: "boolean" };
   let parsed;
   try {
     parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
@@ -122,7 +137,7 @@ function parse(args: readonly string[], names: readonly string[], command: strin
     if (values[name] === "") throw inputError(`option --${name} needs a value`, remedy);
   }
   for (const argument of parsed.positionals) {
-    if (!/^[^=\s]+=/.test(argument)) {
+    if (!/^[^=\s]+=|^~[^=\s]+$/.test(argument)) {
       throw inputError(
         `unexpected argument ${JSON.stringify(argument)}`,
         `Settings are key=value, for example training.epochs=4; ${remedy}`,
@@ -132,6 +147,7 @@ function parse(args: readonly string[], names: readonly string[], command: strin
   return {
     json: values.json === true,
     overrides: parsed.positionals,
+    flag: (name: string) => values[name] === true,
     text: (name: string) => values[name] as string | undefined,
     id: (name: string) => checkId(values[name] as string | undefined, name, remedy),
   };
@@ -147,7 +163,7 @@ function checkId(id: string | undefined, option: string, remedy: string): string
 
 /** The command line of `train`. @throws inputError */
 export function parseTrainOptions(args: readonly string[]): TrainOptions {
-  const { json, overrides, text } = parse(args, ["config", "mode"], "train");
+  const { json, overrides, text, flag } = parse(args, ["config", "mode", "samples"], "train", ["cfg"]);
   const mode = text("mode") ?? "hpo";
   if (!MODES.includes(mode as TrainOptions["mode"])) {
     throw inputError(
@@ -155,7 +171,28 @@ export function parseTrainOptions(args: readonly string[]): TrainOptions {
       "deno task train --help says what each does.",
     );
   }
-  return { json, overrides, config: text("config") ?? DEFAULT_CONFIG, mode: mode as TrainOptions["mode"] };
+  return {
+    json,
+    overrides,
+    config: text("config") ?? DEFAULT_CONFIG,
+    mode: mode as TrainOptions["mode"],
+    cfg: flag("cfg"),
+    samples: sampleCount(text("samples"), mode),
+  };
+}
+
+function sampleCount(samples: string | undefined, mode: string): number {
+  if (samples === undefined) return DEFAULT_SAMPLES;
+  if (!/^\d{1,4}$/.test(samples)) {
+    throw inputError(
+      `Expected --samples to be an integer from 0 to 9999 but found ${JSON.stringify(samples)}`,
+      "deno task train --help says what it does.",
+    );
+  }
+  if (mode !== "dry-run") {
+    throw inputError(`--samples is for --mode dry-run but the mode is ${mode}`, "Add --mode dry-run, or leave it out.");
+  }
+  return Number(samples);
 }
 
 /** The command line of `translate`. @throws inputError */
@@ -205,4 +242,15 @@ export function parseCatalogOptions(args: readonly string[]): { json: boolean } 
     );
   }
   return { json };
+}
+
+/** The keys of a study that `resume` may change. */
+const CHANGEABLE = ["n_trials", "time_limit_hours", "max_consecutive_failures", "heartbeat_seconds"] as const;
+
+/** What the overrides of `resume` change of the study; `config` is the configuration with them. */
+export function studyChanges(config: Config, overrides: readonly string[]): StudyChanges {
+  const named = CHANGEABLE.filter((key) =>
+    overrides.some((one) => one.replace(/^\++/, "").startsWith(`study.${key}=`))
+  );
+  return Object.fromEntries(named.map((key) => [key, config.study[key]]));
 }

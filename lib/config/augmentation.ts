@@ -3,7 +3,7 @@
 import { z } from "zod";
 import { AUGMENTATION_METHODS, type AugmentationMethodName } from "../data/augmentation/registry.ts";
 import { nearest } from "../support/text_distance.ts";
-import type { Problem } from "./checks.ts";
+import type { Problem } from "./problems.ts";
 import type { Config } from "./schema.ts";
 
 const KEY = "augmentation.methods";

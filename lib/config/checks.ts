@@ -2,22 +2,10 @@
 
 import { nearest } from "../support/text_distance.ts";
 import { augmentationChecks } from "./augmentation.ts";
-import { describeAllowed, isMapping, joinPath, nearestKey, schemaAt, splitKey } from "./fields.ts";
+import { describeAllowed, isMapping, joinPath, nameHint, nearestKey, schemaAt, splitKey } from "./fields.ts";
+import { type Problem, showValue } from "./problems.ts";
 import type { Config, Distribution, ParamValue } from "./schema.ts";
-
-/** One thing wrong with a configuration: the key that it is about and a sentence. */
-export interface Problem {
-  path: readonly (string | number)[];
-  message: string;
-  /** Follows the place: `; did you mean "training.epochs"?` */
-  hint?: string;
-}
-
-/** A value as it appears in a message, cut at 60 characters. */
-export function showValue(value: unknown): string {
-  const shown = typeof value === "number" ? String(value) : JSON.stringify(value) ?? String(value);
-  return shown.length > 60 ? `${shown.slice(0, 57)}...` : shown;
-}
+import { searchChecks } from "./search_checks.ts";
 
 /** Problems between keys of a configuration whose single keys are valid. */
 export function crossChecks(config: Config): Problem[] {
@@ -28,6 +16,7 @@ export function crossChecks(config: Config): Problem[] {
     ...trainingChecks(config),
     ...trackingChecks(config),
     ...searchSpaceChecks(config),
+    ...searchChecks(config),
   ];
 }
 
@@ -221,7 +210,12 @@ function valueProblem(key: string, distribution: Distribution): Sentence | undef
     ? distribution.choices
     : [distribution.low, distribution.high];
   const bad = candidates.find((value) => !schema.safeParse(value).success);
-  if (bad !== undefined) return { message: `Expected ${key} to be ${allowed} but search_space has ${showValue(bad)}` };
+  if (bad !== undefined) {
+    return {
+      message: `Expected ${key} to be ${allowed} but search_space has ${showValue(bad)}`,
+      ...nameHint(schema, bad),
+    };
+  }
   if (distribution.type === "float" && allowed.startsWith("an integer")) {
     return { message: `Expected ${key} to be ${allowed} but search_space draws it with type float` };
   }

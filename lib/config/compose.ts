@@ -12,14 +12,19 @@
  * ```
  *
  * Later entries win. Mappings are merged; lists, values and the entries of `search_space` are replaced; a null entry of
- * `search_space` takes the key out. The override `model=bert_base` chooses another file for a group of the list.
+ * `search_space` takes the key out. `- override model: bert_base` chooses another file for a group of an included list. A
+ * group's file may have a list of its own: `- bert_base` is a file beside it, `- /data: redsm5` one of another group.
+ *
+ * On the command line: `model=bert_base` chooses another file for a group of the list, `+model=bert_base` adds a group that
+ * the list does not have, `group@key=name` names the key where it is not the group's, `key=value` and `++key=value` set a
+ * key, `+key=value` one that is not there yet, and `~key` takes an entry out of a mapping that may have any.
  */
 
 import { dirname, join, relative, resolve } from "node:path";
 import { stringify } from "yaml";
 import { inputError } from "../support/errors.ts";
 import { nearest } from "../support/text_distance.ts";
-import { isMapping, joinPath, type Path, schemaAt, splitKey } from "./fields.ts";
+import { isMapping, isOptional, joinPath, type Path, schemaAt, splitKey } from "./fields.ts";
 import type { Config, ParamValue } from "./schema.ts";
 import { checkMetric, problemsError, type SourceOf, unknownKey, validateConfig } from "./validate.ts";
 import { isTree, parseYaml, readYamlFile, type Tree } from "./yaml_file.ts";
@@ -33,9 +38,11 @@ const COMMAND_LINE = "command line";
 interface Composition {
   tree: Tree;
   sources: Map<string, string>;
-  choices: ReadonlyMap<string, string>;
+  choices: Map<string, { readonly name: string; readonly source: string }>;
   /** The choices for which a defaults list had an entry. */
   chosen: Set<string>;
+  /** The keys of all groups that defaults lists named. */
+  listed: Set<string>;
 }
 
 /** The source of the value at a path, or of the nearest mapping around it. */
@@ -120,36 +127,36 @@ function listNames(folder: string): string[] {
 }
 
 /** One entry of a defaults list. */
-type Default = { kind: "self" } | { kind: "root"; name: string } | {
-  kind: "group";
-  group: string;
-  key: string;
-  name: string;
-};
+type Default =
+  | { kind: "self" }
+  | { kind: "root"; name: string }
+  | { kind: "group"; group: string; key: string; name: string; absolute: boolean; override: boolean };
+
+/** `group`, `group@key`, `/group` and `override group` in their parts; undefined where it is none of them. */
+function readGroup(text: string) {
+  const [, override, slash, group, key] =
+    /^(override )?(\/)?([A-Za-z0-9][\w-]*)(?:@([A-Za-z0-9][\w-]*))?$/.exec(text) ?? [];
+  if (group === undefined) return undefined;
+  return { group, key: key ?? group, absolute: slash !== undefined, override: override !== undefined };
+}
 
 function readDefault(entry: unknown, source: string): Default {
   if (entry === "_self_") return { kind: "self" };
   if (typeof entry === "string" && NAME.test(entry)) return { kind: "root", name: entry };
   if (isTree(entry) && Object.keys(entry).length === 1) {
     const [[left, name]] = Object.entries(entry) as [[string, unknown]];
-    const [group, key = group, ...more] = left.split("@") as [string, ...string[]];
-    if (more.length === 0 && NAME.test(group) && NAME.test(key) && typeof name === "string" && NAME.test(name)) {
-      return { kind: "group", group, key, name };
-    }
+    const parts = readGroup(left);
+    if (parts && typeof name === "string" && NAME.test(name)) return { kind: "group", ...parts, name };
   }
   throw inputError(
-    `expected an entry of defaults to be a name, "group: name" or "group@key: name" but found ` +
+    `expected an entry of defaults to be a name, "group: name", "group@key: name" or "override group: name" but found ` +
       `${JSON.stringify(entry)} (${source})`,
     "Name files without folder and ending: `- base`, `- model: bert_base`.",
   );
 }
 
-/** Merges a file after what its defaults list names. `including` are the files that led here. */
-function mergeFile(composition: Composition, file: string, including: readonly string[]): void {
-  const source = showPath(file);
-  if (including.includes(file)) {
-    throw inputError(`the defaults lists include ${source} in a circle`, "Take one of the entries out.");
-  }
+/** A file's defaults list and the rest of it. */
+function readComposed(file: string, source: string): { entries: Default[]; self: Tree } {
   const { defaults = [], ...self } = readYamlFile(file, source);
   if (!Array.isArray(defaults)) {
     throw inputError(
@@ -159,33 +166,89 @@ function mergeFile(composition: Composition, file: string, including: readonly s
   }
   const entries = defaults.map((entry) => readDefault(entry, source));
   if (!entries.some((entry) => entry.kind === "self")) entries.push({ kind: "self" });
+  return { entries, self };
+}
+
+/** Where a file stands: at the root, or as a member of a group under a key. */
+interface Place {
+  /** The folder that holds the groups. */
+  readonly folder: string;
+  readonly group?: string;
+  readonly key?: string;
+}
+
+/** Merges a file after what its defaults list names. `including` are the files that led here. */
+function mergeFile(composition: Composition, file: string, place: Place, including: readonly string[]): void {
+  const source = showPath(file);
+  if (including.includes(file)) {
+    const circle = [...including.slice(including.indexOf(file)), file].map(showPath).join(" -> ");
+    throw inputError(`the defaults lists include ${source} in a circle: ${circle}`, "Take one of the entries out.");
+  }
+  const { entries, self } = readComposed(file, source);
+  const { folder, group = "", key } = place;
+  const inside = [...including, file];
+  const overrides = entries.filter((entry) => entry.kind === "group" && entry.override) as {
+    key: string;
+    name: string;
+  }[];
+  for (const { key, name } of overrides) {
+    // What includes this file, and the command line, has chosen before.
+    if (!composition.choices.has(key)) composition.choices.set(key, { name, source });
+  }
   for (const entry of entries) {
     if (entry.kind === "self") {
-      merge(composition, self, [], source);
+      merge(composition, key === undefined ? self : { [key]: self }, [], source);
     } else if (entry.kind === "root") {
-      mergeFile(composition, findFile(dirname(file), "", entry.name, source), [...including, file]);
-    } else {
+      mergeFile(composition, findFile(folder, group, entry.name, source), place, inside);
+    } else if (!entry.override) {
+      if (key !== undefined && !entry.absolute) {
+        throw inputError(
+          `the defaults list of ${source}, a file of a group, names the group "${entry.group}" (${source})`,
+          `Write "/${entry.group}: ${entry.name}" to take a file of another group.`,
+        );
+      }
+      composition.listed.add(entry.key);
       const choice = composition.choices.get(entry.key);
       if (choice !== undefined) composition.chosen.add(entry.key);
-      const place = choice === undefined ? source : COMMAND_LINE;
-      const groupFile = findFile(dirname(file), entry.group, choice ?? entry.name, place);
-      const groupSource = showPath(groupFile);
-      merge(composition, { [entry.key]: readYamlFile(groupFile, groupSource) }, [], groupSource);
+      const found = findFile(folder, entry.group, choice?.name ?? entry.name, choice?.source ?? source);
+      mergeFile(composition, found, { folder, group: entry.group, key: entry.key }, inside);
     }
+  }
+  for (const { key, name } of overrides) {
+    if (!composition.chosen.has(key)) throw noGroup(source, key, name, `override ${key}: ${name}`);
   }
 }
 
-/** `key=value` in two. @throws inputError where there is no value */
-function splitOverride(override: string): [key: string, value: string] {
-  const at = override.indexOf("=");
-  const value = override.slice(at + 1).trim();
-  if (at < 1 || value === "") {
+function noGroup(source: string, key: string, name: string, written: string) {
+  return inputError(
+    `the defaults list of ${source} has no group "${key}" for ${written}`,
+    `Add "- ${key}: ${name}" to the list, add it with +${key}=${name}, or set single keys: ${key}.KEY=VALUE.`,
+  );
+}
+
+/** What a text on the command line asks for. */
+interface Override {
+  readonly text: string;
+  readonly key: string;
+  /** Undefined where the key is taken out. */
+  readonly value: string | undefined;
+  /** Whether the key or group must not be there yet. */
+  readonly adds: boolean;
+}
+
+/** `key=value`, `+key=value`, `++key=value` or `~key` in parts. @throws inputError for anything else */
+function readOverride(text: string): Override {
+  const [, sign, key, value] = /^(\+\+?|~)?([^=+~][^=]*)(?:=([^]*))?$/.exec(text.trim()) ?? [];
+  if (key !== undefined && sign === "~" && value === undefined) {
+    return { text, key: key.trim(), value, adds: false };
+  }
+  if (key === undefined || sign === "~" || value === undefined || value.trim() === "") {
     throw inputError(
-      `expected an override to be key=value but found ${JSON.stringify(override)}`,
-      "Write for example training.epochs=4, or key=null for no value.",
+      `expected an override to be key=value but found ${JSON.stringify(text)}`,
+      "Write for example training.epochs=4, key=null for no value, or ~key to take an entry out.",
     );
   }
-  return [override.slice(0, at).trim(), value];
+  return { text, key: key.trim(), value: value.trim(), adds: sign === "+" };
 }
 
 /**
@@ -199,16 +262,57 @@ function overrideValue(path: Path, value: string, tree: Tree): unknown {
   return parseYaml(value, `${COMMAND_LINE}, ${joinPath(path)}`);
 }
 
-function groupChoice(key: string, value: string): boolean {
-  const schema = schemaAt([key]);
-  return schema !== undefined && isMapping(schema) && NAME.test(value) && value !== "null";
+/** The group, key and file that an override chooses; undefined where it sets a key. */
+function groupChoice({ key, value }: Override) {
+  const parts = readGroup(key);
+  if (value === undefined || !parts || parts.override || parts.absolute) return undefined;
+  const schema = schemaAt([parts.key]);
+  if (schema === undefined || !isMapping(schema) || !NAME.test(value) || value === "null") return undefined;
+  return { group: parts.group, key: parts.key, name: value };
+}
+
+/** Applies the overrides that set keys, add them or take them out. */
+function applySettings(composition: Composition, overrides: readonly Override[]): void {
+  const { tree } = composition;
+  const settings = overrides.map((override) => ({ ...override, path: splitKey(override.key) }));
+  const unknown = settings.filter(({ path }) => schemaAt(path, tree) === undefined);
+  if (unknown.length > 0) throw problemsError(unknown.map(({ path }) => unknownKey(path)), () => COMMAND_LINE);
+  for (const { path, key, value, adds } of settings) {
+    const there = valueAt(tree, path) !== undefined;
+    if (value === undefined) takeOut(composition, path);
+    else if (adds && there) {
+      throw inputError(`${key} is there already (+${key}=${value})`, `Set it with ${key}=${value}.`);
+    } else setValue(composition, path, overrideValue(path, value, tree), COMMAND_LINE);
+  }
+}
+
+/** Takes an entry out of a mapping that may do without it. */
+function takeOut({ tree }: Composition, path: Path): void {
+  const key = joinPath(path), parent = valueAt(tree, path.slice(0, -1));
+  if (!isTree(parent) || !Object.hasOwn(parent, path.at(-1)!)) {
+    const near = nearest(
+      key,
+      isTree(parent) ? Object.keys(parent).map((one) => joinPath([...path.slice(0, -1), one])) : [],
+    );
+    throw inputError(
+      `there is no ${key} to take out (~${key})` + (near === undefined ? "" : `; did you mean "${near}"?`),
+      "Leave it away: it is not there.",
+    );
+  }
+  if (!isOptional(path)) {
+    throw inputError(
+      `every configuration has ${key}, so that ~${key} cannot take it out`,
+      `Set it to another value, such as ${key}=null where it takes null; entries of search_space can be taken out.`,
+    );
+  }
+  delete parent[path.at(-1)!];
 }
 
 /** What to read and which metrics there are. */
 export interface LoadOptions {
   /** The YAML file. */
   file: string;
-  /** `key=value` texts, applied in order. */
+  /** `key=value` texts and their kin (see above), applied in order. */
   overrides?: readonly string[];
   /** Names that `study.metric` may have; without the list it is not checked. */
   knownMetrics?: readonly string[];
@@ -228,25 +332,29 @@ export interface LoadOptions {
  * ```
  */
 export function loadConfig({ file, overrides = [], knownMetrics }: LoadOptions): Config {
-  const pairs = overrides.map(splitOverride);
-  const choices = new Map(pairs.filter(([key, value]) => groupChoice(key, value)));
-  const composition: Composition = { tree: {}, sources: new Map(), choices, chosen: new Set() };
-  const source = showPath(resolve(file));
-  mergeFile(composition, resolve(file), []);
-  for (const [key, name] of choices) {
-    if (composition.chosen.has(key)) continue;
-    throw inputError(
-      `the defaults list of ${source} has no group "${key}" for ${key}=${name}`,
-      `Add "- ${key}: ${name}" to the list, or set single keys: ${key}.KEY=VALUE.`,
-    );
+  const asked = overrides.map(readOverride);
+  const groups = asked.flatMap((override) => {
+    const choice = groupChoice(override);
+    return choice === undefined ? [] : [{ ...choice, adds: override.adds, text: override.text }];
+  });
+  const choices = new Map(
+    groups.filter(({ adds }) => !adds).map(({ key, name }) => [key, { name, source: COMMAND_LINE }]),
+  );
+  const composition: Composition = { tree: {}, sources: new Map(), choices, chosen: new Set(), listed: new Set() };
+  const path = resolve(file), source = showPath(path), folder = dirname(path);
+  mergeFile(composition, path, { folder }, []);
+  for (const { group, key, name, adds, text } of groups) {
+    if (adds && composition.listed.has(key)) {
+      throw inputError(
+        `the defaults list of ${source} has the group "${key}" already (${text})`,
+        `Choose ${key}=${name}.`,
+      );
+    } else if (adds) {
+      const added = findFile(folder, group, name, COMMAND_LINE);
+      mergeFile(composition, added, { folder, group, key }, []);
+    } else if (!composition.chosen.has(key)) throw noGroup(source, key, name, text);
   }
-  const settings = pairs.filter(([key, value]) => !groupChoice(key, value))
-    .map(([key, value]) => ({ path: splitKey(key), value }));
-  const unknown = settings.filter(({ path }) => schemaAt(path) === undefined);
-  if (unknown.length > 0) throw problemsError(unknown.map(({ path }) => unknownKey(path)), () => COMMAND_LINE);
-  for (const { path, value } of settings) {
-    setValue(composition, path, overrideValue(path, value, composition.tree), COMMAND_LINE);
-  }
+  applySettings(composition, asked.filter((override) => groupChoice(override) === undefined));
   const sourceOf = sourceLookup(composition.sources, source);
   const config = validateConfig(composition.tree, sourceOf);
   if (knownMetrics) checkMetric(config, knownMetrics, sourceOf);
@@ -265,6 +373,7 @@ export function withParams(config: Config, params: Readonly<Record<string, Param
     sources: new Map(),
     choices: new Map(),
     chosen: new Set(),
+    listed: new Set(),
   };
   const source = "trial parameters";
   for (const [key, value] of Object.entries(params)) {

@@ -57,6 +57,15 @@ export function isMapping(schema: z.ZodType): boolean {
   return inner instanceof z.ZodObject || inner instanceof z.ZodRecord;
 }
 
+/** Whether the mapping around a path may do without it: entries of `search_space`, options of a sampler. */
+export function isOptional(path: Path): boolean {
+  const around = schemaAt(path.slice(0, -1));
+  const inner = around && withoutNull(around);
+  if (inner instanceof z.ZodRecord) return true;
+  return inner instanceof z.ZodObject &&
+    (inner.shape as Record<string, z.ZodType>)[path.at(-1)!] instanceof z.ZodOptional;
+}
+
 function collectKeys(schema: z.ZodType, prefix: string): string[] {
   const inner = withoutNull(schema);
   if (!(inner instanceof z.ZodObject)) return [prefix];
@@ -71,13 +80,16 @@ export const configKeys: readonly string[] = collectKeys(configSchema, "");
 /** The known key that an unknown one most likely means, or undefined: `learning_rate` means `training.learning_rate`. */
 export function nearestKey(key: string): string | undefined {
   const last = (dotted: string) => dotted.slice(dotted.lastIndexOf(".") + 1);
-  const whole = nearest(key, configKeys);
+  // A name that was cut short is that name, however near another one is.
+  const whole = (last(key).length > 2 && configKeys.find((known) => known.startsWith(`${key}_`))) ||
+    nearest(key, configKeys);
   if (whole !== undefined) return whole;
   const name = nearest(last(key), configKeys.map(last));
   return name === undefined ? undefined : configKeys.find((known) => last(known) === name);
 }
 
 type JsonSchema = {
+  title?: string;
   type?: string;
   anyOf?: JsonSchema[];
   oneOf?: JsonSchema[];
@@ -110,6 +122,7 @@ function describeNumber(schema: JsonSchema): string {
 }
 
 function describeJson(schema: JsonSchema): string {
+  if (schema.title !== undefined) return schema.title;
   const options = schema.anyOf ?? schema.oneOf;
   if (options) {
     const names = options.some(({ items }) => items?.enum);
@@ -144,4 +157,22 @@ function describeJson(schema: JsonSchema): string {
 /** What a key allows, in words that follow "to be": `an integer from 1 to 1024`, `one of cls, mean`. */
 export function describeAllowed(schema: z.ZodType): string {
   return describeJson(z.toJSONSchema(schema) as JsonSchema);
+}
+
+function enumeration(schema: JsonSchema): unknown[] {
+  const options = schema.anyOf ?? schema.oneOf;
+  if (options) return options.flatMap(enumeration);
+  if (schema.items) return enumeration(schema.items);
+  return schema.enum ?? (schema.const === undefined ? [] : [schema.const]);
+}
+
+/** The names that a key allows, alone or in a list; none where any text will do. */
+export function allowedNames(schema: z.ZodType): string[] {
+  return enumeration(z.toJSONSchema(schema) as JsonSchema).filter((name) => typeof name === "string");
+}
+
+/** The name of a key that a wrong value most likely means, as the end of a message. */
+export function nameHint(schema: z.ZodType, value: unknown): { hint?: string } {
+  const near = typeof value === "string" ? nearest(value, allowedNames(schema)) : undefined;
+  return near === undefined ? {} : { hint: `; did you mean "${near}"?` };
 }

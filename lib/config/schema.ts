@@ -24,6 +24,8 @@ import { TRACKING_STORES } from "../tracking/stores.ts";
 import { SCHEDULES } from "../train/schedule.ts";
 import { augmentationSchema } from "./augmentation.ts";
 import { choice } from "./choices.ts";
+import type { Scalar } from "./conditions.ts";
+import { searchKeys } from "./search.ts";
 
 const text = z.string().min(1);
 const seed = z.int().min(0);
@@ -35,12 +37,22 @@ const ratio = z.number().gt(0).max(1);
 /** A path cannot begin as a list does, so that `data.files.posts=[a.csv, b.csv]` is one. */
 const tableFiles = z.union([z.string().min(1).regex(/^[^[]/), z.array(text).min(1)]).nullable();
 
+const scalar = z.union([z.string(), z.number(), z.boolean(), z.null()]);
+const scalars = z.union([scalar, z.array(scalar).min(1)]);
+
+/** The entry `when` of a parameter; conditions.ts says what it means. */
+const when = z.record(
+  z.string(),
+  z.union([scalars, z.strictObject({ not: scalars })]).meta({ title: "a value, a list of values, or {not: of these}" }),
+).optional();
+
 const floatDistribution = z.strictObject({
   type: z.literal("float"),
   low: z.number(),
   high: z.number(),
   step: positive.optional(),
   log: z.boolean().optional(),
+  when,
 });
 
 const intDistribution = z.strictObject({
@@ -49,11 +61,13 @@ const intDistribution = z.strictObject({
   high: z.int(),
   step: z.int().min(1).optional(),
   log: z.boolean().optional(),
+  when,
 });
 
 const categoricalDistribution = z.strictObject({
   type: z.literal("categorical"),
-  choices: z.array(z.union([z.string(), z.number(), z.boolean(), z.null()])).min(1),
+  choices: z.array(scalar).min(1),
+  when,
 });
 
 /** From what one hyperparameter is drawn; the names and meanings are Optuna's. */
@@ -102,10 +116,11 @@ export const configSchema = z.strictObject({
     name: text.nullable().describe("A name for people; null takes the study id"),
     metric: text.describe("The validation metric that the search optimises"),
     direction: z.enum(["maximize", "minimize"]),
-    n_trials: z.int().min(1).max(100_000),
+    n_trials: z.int().min(1).max(100_000).describe("In all, resumed ones and failed ones included"),
+    ...searchKeys,
   }),
   search_space: z.record(z.string(), distributionSchema)
-    .describe("Dotted configuration key to distribution; {} searches nothing"),
+    .describe("Dotted configuration key to distribution, `when` with a condition on other keys; {} searches nothing"),
   model: z.strictObject({
     id: text.describe("Hub id, local folder, or `random`: random initialisation, architecture from model.encoder"),
     revision: text.nullable(),
@@ -240,4 +255,4 @@ export type Config = z.infer<typeof configSchema>;
 /** One entry of `search_space`. */
 export type Distribution = z.infer<typeof distributionSchema>;
 /** What a hyperparameter can be: what Optuna stores as a categorical choice, and numbers. */
-export type ParamValue = string | number | boolean | null;
+export type ParamValue = Scalar;

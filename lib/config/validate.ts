@@ -3,8 +3,9 @@
 import type { z } from "zod";
 import { inputError, type WinnowError } from "../support/errors.ts";
 import { nearest } from "../support/text_distance.ts";
-import { crossChecks, type Problem, showValue } from "./checks.ts";
-import { describeAllowed, joinPath, nearestKey, type Path, schemaAt } from "./fields.ts";
+import { crossChecks } from "./checks.ts";
+import { describeAllowed, joinPath, nameHint, nearestKey, type Path, schemaAt } from "./fields.ts";
+import { type Problem, showValue } from "./problems.ts";
 import { type Config, configSchema } from "./schema.ts";
 import { isTree, type Tree } from "./yaml_file.ts";
 
@@ -41,12 +42,13 @@ function issueProblems(issue: z.core.$ZodIssue, tree: Tree): Problem[] {
   if (issue.code === "invalid_union" && "discriminator" in issue) path = [...path, "type"];
   // An element of a list is told by its list, which is what the schema names.
   while (path.length > 0 && schemaAt(path, tree) === undefined) path = path.slice(0, -1);
-  const allowed = describeAllowed(schemaAt(path, tree)!);
+  const schema = schemaAt(path, tree)!;
+  const allowed = describeAllowed(schema);
   const found = valueAt(tree, path);
   const key = joinPath(path);
   return found === undefined
     ? [{ path, message: `missing key "${key}", ${allowed}` }]
-    : [{ path, message: `Expected ${key} to be ${allowed} but found ${showValue(found)}` }];
+    : [{ path, message: `Expected ${key} to be ${allowed} but found ${showValue(found)}`, ...nameHint(schema, found) }];
 }
 
 /** A file with no defaults list misses nearly everything: one line then, not one for each key. */

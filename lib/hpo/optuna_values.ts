@@ -24,6 +24,31 @@ export function fromDatetime(text: string): string {
   return `${date}T${time.replace(/(\.\d{3})\d*$/, "$1")}Z`;
 }
 
+/**
+ * An attribute as Python's `json.dumps` writes it: NaN and the infinities as bare words, which keeps them (JSON has none).
+ *
+ * @throws a TypeError for what JSON cannot hold: a BigInt, a cycle.
+ */
+export function writeAttribute(value: unknown): string {
+  let finite = true;
+  const json = JSON.stringify(value ?? null, (_, one) => {
+    if (typeof one === "number" && !Number.isFinite(one)) finite = false;
+    return one;
+  });
+  if (json === undefined) throw new TypeError(`Expected an attribute that JSON can hold but found a ${typeof value}`);
+  return finite ? json : writeWithWords(value);
+}
+
+/** JSON with the bare words, of a value that `JSON.stringify` takes. */
+function writeWithWords(value: unknown): string {
+  if (typeof value === "number") return String(value);
+  if (typeof value !== "object" || value === null) return JSON.stringify(value) ?? "null";
+  if ("toJSON" in value && typeof value.toJSON === "function") return writeWithWords(value.toJSON());
+  if (Array.isArray(value)) return `[${value.map(writeWithWords).join(",")}]`;
+  const members = Object.entries(value).filter(([, one]) => !["undefined", "function", "symbol"].includes(typeof one));
+  return `{${members.map(([key, one]) => `${JSON.stringify(key)}:${writeWithWords(one)}`).join(",")}}`;
+}
+
 /** Parses an attribute. Python writes the bare words NaN, Infinity and -Infinity, which JSON does not have. */
 export function parseAttribute(json: string): unknown {
   try {

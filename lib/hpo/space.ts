@@ -4,7 +4,11 @@
  * The three distributions are Optuna's: its database holds their JSON, and each value as a float ("internal
  * representation": a number as it is, a category as its index).
  */
+import { contains } from "../config/distributions.ts";
 import { inputError } from "../support/errors.ts";
+import { parseAttribute, writeAttribute } from "./optuna_values.ts";
+
+export { contains };
 
 /** What a category may be. */
 export type Category = string | number | boolean | null;
@@ -48,15 +52,26 @@ export type Params = Record<string, Category>;
  * @throws an input error that names the parameter, what was found and what is allowed.
  */
 export function checkSpace(space: SearchSpace): SearchSpace {
-  return Object.fromEntries(Object.entries(space).map(([name, distribution]) => [name, check(name, distribution)]));
+  return Object.fromEntries(
+    Object.entries(space).map((
+      [name, distribution],
+    ) => [name, checkDistribution(`search_space.${name}`, distribution)]),
+  );
 }
 
-function check(name: string, distribution: Distribution): Distribution {
+/**
+ * A distribution, checked, with `high` moved down to the last step.
+ *
+ * @param where What the message begins with.
+ * @throws an input error that says what was found and what is allowed.
+ */
+export function checkDistribution(
+  where: string,
+  distribution: Distribution,
+  remedy = "Correct the search space in the configuration.",
+): Distribution {
   const refuse = (expected: string) =>
-    inputError(
-      `search_space.${name}: expected ${expected} but found ${JSON.stringify(distribution)}`,
-      "Correct the search space in the configuration.",
-    );
+    inputError(`${where}: expected ${expected} but found ${JSON.stringify(distribution)}`, remedy);
   if (distribution.type === "categorical") {
     const { choices } = distribution;
     if (choices.length === 0) throw refuse("at least one choice");
@@ -106,44 +121,39 @@ export function valueAt(distribution: Distribution, u: number): Category {
   return atStep(low, step, Math.floor(u * points));
 }
 
-/** Whether a distribution can yield this value (grid points to within 1e-8 of a step, as in Optuna). */
-export function contains(distribution: Distribution, value: unknown): value is Category {
-  if (distribution.type === "categorical") return (distribution.choices as unknown[]).includes(value);
-  if (typeof value !== "number" || !(value >= distribution.low && value <= distribution.high)) return false;
-  const step = distribution.log && distribution.type === "int" ? 1 : stepOf(distribution);
-  if (step === null) return true;
-  const steps = (value - distribution.low) / step;
-  return Math.abs(steps - Math.round(steps)) < 1e-8;
-}
-
 /** How many values a distribution has; Infinity where every real number of a range is one. */
-function valueCount(distribution: Distribution): number {
+export function valueCount(distribution: Distribution): number {
   if (distribution.type === "categorical") return distribution.choices.length;
   const step = distribution.log && distribution.type === "int" ? 1 : stepOf(distribution);
   return step === null ? Infinity : Math.floor((distribution.high - distribution.low) / step + 1e-9) + 1;
 }
 
 /**
- * How large a space is: the combinations of its choices and grid points, and the names of the axes beside them, along which
- * every real number of a range is a value.
+ * How large a space is whose parameters are all drawn: the combinations of its choices and grid points, and the names of
+ * the axes beside them, along which every real number of a range is a value.
  */
 export function spaceSize(space: SearchSpace): { combinations: bigint; continuous: string[] } {
-  let combinations = 1n;
-  const continuous: string[] = [];
-  for (const [name, distribution] of Object.entries(space)) {
-    const count = valueCount(distribution);
-    if (count === Infinity) continuous.push(name);
-    else combinations *= BigInt(count);
-  }
-  return { combinations, continuous };
+  const counts = Object.entries(space).map(([name, distribution]) => ({ name, count: valueCount(distribution) }));
+  return {
+    combinations: counts.reduce((product, { count }) => count === Infinity ? product : product * BigInt(count), 1n),
+    continuous: counts.filter(({ count }) => count === Infinity).map(({ name }) => name),
+  };
 }
 
-/** Optuna's internal representation of a value: the number itself, or the index of the category. */
+/**
+ * Optuna's internal representation of a value: the number itself, or the index of the category. A number may lie outside
+ * the range, as an enqueued trial's may.
+ *
+ * @throws a RangeError for a value of another type, or none of the choices
+ */
 export function toInternal(distribution: Distribution, value: Category): number {
-  if (!contains(distribution, value)) {
-    throw new RangeError(`Expected a value of ${JSON.stringify(distribution)} but found ${JSON.stringify(value)}`);
+  if (distribution.type === "categorical") {
+    const index = distribution.choices.findIndex((choice) => Object.is(choice, value) || choice === value);
+    if (index >= 0) return index;
+  } else if (typeof value === "number" && Number.isFinite(value)) {
+    if (distribution.type === "float" || Number.isInteger(value)) return value;
   }
-  return distribution.type === "categorical" ? distribution.choices.indexOf(value) : value as number;
+  throw new RangeError(`Expected a value of ${JSON.stringify(distribution)} but found ${JSON.stringify(value)}`);
 }
 
 /** The value that Optuna's internal representation stands for. */
@@ -160,7 +170,7 @@ export function fromInternal(distribution: Distribution, internal: number): Cate
 /** Optuna's `distribution_json`. */
 export function toOptunaJson(distribution: Distribution): string {
   if (distribution.type === "categorical") {
-    return JSON.stringify({ name: "CategoricalDistribution", attributes: { choices: distribution.choices } });
+    return writeAttribute({ name: "CategoricalDistribution", attributes: { choices: distribution.choices } });
   }
   const { type, low, high, log } = distribution;
   const name = type === "int" ? "IntDistribution" : "FloatDistribution";
@@ -168,12 +178,41 @@ export function toOptunaJson(distribution: Distribution): string {
   return JSON.stringify({ name, attributes: { step, low, high, log: log ?? false } });
 }
 
-/** The distribution that Optuna's `distribution_json` describes (its names since version 3). */
+/** Optuna's names of distributions: today's, those before version 3, and those of its short form. */
+const OPTUNA_NAMES: Readonly<Record<string, { type: "float" | "int"; log?: boolean }>> = {
+  FloatDistribution: { type: "float" },
+  IntDistribution: { type: "int" },
+  UniformDistribution: { type: "float", log: false },
+  LogUniformDistribution: { type: "float", log: true },
+  DiscreteUniformDistribution: { type: "float", log: false },
+  IntUniformDistribution: { type: "int", log: false },
+  IntLogUniformDistribution: { type: "int", log: true },
+  float: { type: "float" },
+  int: { type: "int" },
+};
+
+/** The distribution that Optuna's `distribution_json` describes, of any of its versions. */
 export function fromOptunaJson(json: string): Distribution {
-  const { name, attributes } = JSON.parse(json);
-  if (name === "CategoricalDistribution") return { type: "categorical", choices: attributes.choices };
-  const type = ({ FloatDistribution: "float", IntDistribution: "int" } as const)[name as string];
-  if (type === undefined) throw new RangeError(`Expected one of Optuna's distributions but found ${json}`);
-  const { low, high, log, step } = attributes;
-  return { type, low, high, log, step };
+  const found = parseAttribute(json) as { name?: string; type?: string; attributes?: Record<string, unknown> };
+  const { name = found.type ?? "", attributes = found as Record<string, unknown> } = found;
+  if (name === "CategoricalDistribution" || name === "categorical") {
+    return { type: "categorical", choices: attributes["choices"] as Category[] };
+  }
+  const kind = Object.hasOwn(OPTUNA_NAMES, name) ? OPTUNA_NAMES[name] : undefined;
+  if (kind === undefined) throw new RangeError(`Expected one of Optuna's distributions but found ${json}`);
+  const { low, high, log, step, q } = attributes as Partial<FloatDistribution> & { q?: number };
+  const isLog = kind.log ?? log ?? false;
+  const defaultStep = kind.type === "int" ? 1 : null;
+  return { type: kind.type, low: low!, high: high!, log: isLog, step: isLog ? defaultStep : step ?? q ?? defaultStep };
+}
+
+/** Whether two distributions may belong to one parameter of a study: Optuna's rule. Ranges may differ. */
+export function areCompatible(one: Distribution, other: Distribution): boolean {
+  if (one.type === "categorical" && other.type === "categorical") {
+    const { choices } = other;
+    return one.choices.length === choices.length &&
+      one.choices.every((choice, i) => Object.is(choice, choices[i]) || choice === choices[i]);
+  }
+  if (one.type === "categorical" || other.type === "categorical") return false;
+  return one.type === other.type && (one.log ?? false) === (other.log ?? false);
 }

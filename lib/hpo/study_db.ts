@@ -1,107 +1,115 @@
 /**
- * Studies and trials in Optuna's tables. Users see uuids: a study's is Optuna's study name, a trial's is its attribute
- * `winnow:trial_id`; rows have Optuna's own integer ids besides.
+ * Studies and trials in Optuna's tables. Users see names and uuids: a study that a command starts has a uuid for a name, a
+ * trial's uuid is its attribute `winnow:trial_id`; rows have Optuna's own integer ids besides.
  *
  * A trial is created in one transaction and finished in another, so that a process killed at any instant leaves it
- * absent, RUNNING or finished, with all that belongs to that.
+ * absent, RUNNING or finished, with all that belongs to that. All functions may be part of a larger `transaction`.
  */
 import { inputError } from "../support/errors.ts";
-import { guarded, snapshot, type StudyDatabase, transaction } from "./database.ts";
-import { fromDatetime, fromValueRow, parseAttribute, toDatetime, toValueRow } from "./optuna_values.ts";
-import {
-  type Distribution,
-  fromInternal,
-  fromOptunaJson,
-  type Params,
-  type SearchSpace,
-  toInternal,
-  toOptunaJson,
-} from "./space.ts";
+import { guarded, statement, type StudyDatabase, transaction } from "./database.ts";
+import { parseAttribute, toDatetime, toValueRow, writeAttribute } from "./optuna_values.ts";
+import { contains, type Distribution, type Params, type SearchSpace, toInternal, toOptunaJson } from "./space.ts";
+import { type Direction, FINISHED, type FrozenTrial, type TrialState } from "./trial.ts";
+import { readHistory, readTrials, touch, TRIAL_ID } from "./trial_reader.ts";
 
 export { openStudyDatabase, type StudyDatabase } from "./database.ts";
-
-/** The attribute that holds a trial's uuid. */
-const TRIAL_ID = "winnow:trial_id";
-
-/** Which side of the objective is better. */
-export type Direction = "maximize" | "minimize";
+export type { Direction, FrozenTrial, TrialState } from "./trial.ts";
 
 /** A study as stored. */
-export interface Study {
+export interface StoredStudy {
   /** Optuna's integer key. */
-  row: number;
-  /** The uuid that users see; Optuna's study name. */
-  id: string;
-  direction: Direction;
-  attributes: Record<string, unknown>;
+  readonly row: number;
+  /** What users call it; Optuna's study name. */
+  readonly id: string;
+  /** One per objective. */
+  readonly directions: readonly Direction[];
+  readonly userAttributes: Readonly<Record<string, unknown>>;
+  readonly systemAttributes: Readonly<Record<string, unknown>>;
 }
 
-/** Where a trial stands; Optuna's names. */
-export type TrialState = "RUNNING" | "COMPLETE" | "PRUNED" | "FAIL" | "WAITING";
+/** A study or a trial by its row. */
+type Row = Readonly<{ row: number }>;
 
-/** A trial as stored. */
-export interface Trial {
-  /** Optuna's integer key. */
-  row: number;
-  /** Position in the study, from 0. */
-  number: number;
-  /** The uuid that users see, or null for a trial that Optuna itself has added. */
-  id: string | null;
-  state: TrialState;
-  params: Params;
-  distributions: Record<string, Distribution>;
-  /** The objective, or null if there is none (yet). */
-  value: number | null;
-  /** The objective after each epoch, ascending. */
-  intermediate: { epoch: number; value: number }[];
-  attributes: Record<string, unknown>;
-  /** ISO 8601, UTC. */
-  started: string | null;
-  completed: string | null;
-}
-
-type Row = Record<string, string | number | null>;
-
-/** All rows of a query, with SQLite's failures explained. */
-const select = (db: StudyDatabase, sql: string, ...values: (string | number)[]): Row[] =>
-  guarded(db, (connection) => connection.prepare(sql).all(...values) as Row[]);
-
-/** Creates a study with its attributes; `id` becomes Optuna's study name. */
+/** Creates a study with its user attributes; `id` becomes Optuna's study name. */
 export function createStudy(
   db: StudyDatabase,
-  { id = crypto.randomUUID(), direction, attributes = {} }: {
+  { id = crypto.randomUUID(), directions, attributes = {} }: {
     id?: string;
-    direction: Direction;
-    attributes?: Record<string, unknown>;
+    directions: readonly Direction[];
+    attributes?: Readonly<Record<string, unknown>>;
   },
-): Study {
-  return transaction(db, (connection) => {
-    const { lastInsertRowid } = connection.prepare("INSERT INTO studies (study_name) VALUES (?)").run(id);
-    const row = Number(lastInsertRowid);
-    connection.prepare("INSERT INTO study_directions (study_id, direction, objective) VALUES (?, ?, 0)")
-      .run(row, direction.toUpperCase());
-    const insert = connection.prepare("INSERT INTO study_user_attributes (study_id, key, value_json) VALUES (?, ?, ?)");
-    for (const [key, value] of Object.entries(attributes)) insert.run(row, key, JSON.stringify(value ?? null));
-    return { row, id, direction, attributes };
+): StoredStudy {
+  return transaction(db, () => {
+    const row = Number(statement(db, "INSERT INTO studies (study_name) VALUES (?)").run(id).lastInsertRowid);
+    const insert = statement(db, "INSERT INTO study_directions (study_id, direction, objective) VALUES (?, ?, ?)");
+    for (const [objective, direction] of directions.entries()) insert.run(row, direction.toUpperCase(), objective);
+    for (const [key, value] of Object.entries(attributes)) setStudyAttribute(db, { row }, key, value);
+    return readStudy(db, row);
   });
 }
 
-/** All studies with one objective, oldest first. */
-export function listStudies(db: StudyDatabase): Study[] {
-  const rows = select(
+/** Which of the two kinds of attributes: the user's own, or those that Optuna and its tools keep for themselves. */
+export type AttributeKind = "user" | "system";
+
+/** Stores an attribute of a study, in place of an earlier one of that key. */
+export function setStudyAttribute(
+  db: StudyDatabase,
+  study: Row,
+  key: string,
+  value: unknown,
+  kind: AttributeKind = "user",
+): void {
+  guarded(db, () => upsertAttribute(db, `study_${kind}_attributes`, "study_id", study.row, key, value));
+}
+
+function upsertAttribute(
+  db: StudyDatabase,
+  table: `${"study" | "trial"}_${AttributeKind}_attributes`,
+  owner: "study_id" | "trial_id",
+  row: number,
+  key: string,
+  value: unknown,
+): void {
+  statement(
     db,
-    "SELECT s.study_id AS row, s.study_name AS id, d.direction FROM studies s JOIN study_directions d USING (study_id) " +
-      "WHERE d.objective = 0 AND d.direction IN ('MAXIMIZE', 'MINIMIZE') ORDER BY s.study_id",
+    `INSERT INTO ${table} (${owner}, key, value_json) VALUES (?, ?, ?) ` +
+      `ON CONFLICT (${owner}, key) DO UPDATE SET value_json = excluded.value_json`,
+  ).run(row, key, writeAttribute(value));
+}
+
+const studyAttributes = (db: StudyDatabase, row: number, kind: AttributeKind): Record<string, unknown> =>
+  Object.fromEntries(
+    statement(db, `SELECT key, value_json FROM study_${kind}_attributes WHERE study_id = ? ORDER BY 1`).all(row)
+      .map((one) => [String(one["key"]), parseAttribute(String(one["value_json"]))]),
   );
-  return rows.map(({ row, id, direction }) => ({
-    row: Number(row),
-    id: String(id),
-    direction: direction === "MAXIMIZE" ? "maximize" : "minimize",
-    attributes: Object.fromEntries(
-      select(db, "SELECT key, value_json FROM study_user_attributes WHERE study_id = ?", Number(row))
-        .map((one) => [String(one["key"]), parseAttribute(String(one["value_json"]))]),
-    ),
-  }));
+
+/** A study as it is stored now. */
+export function readStudy(db: StudyDatabase, row: number): StoredStudy {
+  return guarded(db, () => {
+    const id = statement(db, "SELECT study_name FROM studies WHERE study_id = ?").get(row)?.["study_name"];
+    if (id === undefined) throw inputError(`no study in row ${row} of ${db.path}`, "It was deleted: start a new one.");
+    const directions = statement(db, "SELECT direction FROM study_directions WHERE study_id = ? ORDER BY objective")
+      .all(row).map(({ direction }): Direction => direction === "MAXIMIZE" ? "maximize" : "minimize");
+    return {
+      row,
+      id: String(id),
+      directions,
+      userAttributes: studyAttributes(db, row, "user"),
+      systemAttributes: studyAttributes(db, row, "system"),
+    };
+  });
+}
+
+/** All studies, oldest first; without those for which Optuna has never been told a direction. */
+export function listStudies(db: StudyDatabase): StoredStudy[] {
+  const rows = guarded(db, () =>
+    statement(
+      db,
+      "SELECT study_id FROM studies s WHERE EXISTS (SELECT * FROM study_directions d WHERE d.study_id = s.study_id) " +
+        "AND NOT EXISTS (SELECT * FROM study_directions d WHERE d.study_id = s.study_id AND direction = 'NOT_SET') " +
+        "ORDER BY study_id",
+    ).all());
+  return rows.map((one) => readStudy(db, Number(one["study_id"])));
 }
 
 /**
@@ -109,7 +117,7 @@ export function listStudies(db: StudyDatabase): Study[] {
  *
  * @throws an input error that names the known studies.
  */
-export function findStudy(db: StudyDatabase, id?: string): Study {
+export function findStudy(db: StudyDatabase, id?: string): StoredStudy {
   const studies = listStudies(db);
   const found = id === undefined ? studies.at(-1) : studies.find((study) => study.id === id);
   if (found !== undefined) return found;
@@ -120,166 +128,192 @@ export function findStudy(db: StudyDatabase, id?: string): Study {
   );
 }
 
-/**
- * Adds a RUNNING trial with its parameters and a new uuid; its number is the count of trials before it.
- *
- * @param space The distributions that the parameters were drawn from; each parameter needs one.
- */
-export function createTrial(db: StudyDatabase, study: Study, space: SearchSpace, params: Params): Trial {
-  const row = transaction(db, (connection) => {
-    const number = connection.prepare("SELECT count(*) AS count FROM trials WHERE study_id = ?").get(study.row);
-    const { lastInsertRowid } = connection.prepare(
-      "INSERT INTO trials (number, study_id, state, datetime_start) VALUES (?, ?, 'RUNNING', ?)",
-    ).run(Number(number!["count"]), study.row, toDatetime(new Date()));
-    const insert = connection.prepare(
-      "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, ?, ?, ?)",
-    );
-    for (const [name, value] of Object.entries(params)) {
-      const distribution = space[name];
-      if (distribution === undefined) throw new RangeError(`Expected a distribution for parameter "${name}"`);
-      insert.run(lastInsertRowid, name, toInternal(distribution, value), toOptunaJson(distribution));
+/** What a trial is created from: all that is not given is empty. */
+export type TrialTemplate = Partial<Omit<FrozenTrial, "row" | "number" | "id">> & Pick<FrozenTrial, "state">;
+
+/** Adds a trial as it is given and returns its row; its number is the count of the study's trials before it. */
+export function insertTrial(db: StudyDatabase, study: Row, trial: TrialTemplate): number {
+  return transaction(db, () => {
+    const { lastInsertRowid } = statement(
+      db,
+      "INSERT INTO trials (number, study_id, state, datetime_start, datetime_complete) " +
+        "SELECT count(*), ?, ?, ?, ? FROM trials WHERE study_id = ?",
+    ).run(study.row, trial.state, datetime(trial.started), datetime(trial.completed), study.row);
+    const row = Number(lastInsertRowid);
+    touch(db, study.row, row);
+    insertParams(db, row, trial.params ?? {}, trial.distributions ?? {});
+    insertValues(db, row, trial.values ?? []);
+    for (const { step, value } of trial.intermediate ?? []) upsertIntermediate(db, row, step, value);
+    for (const kind of ["user", "system"] as const) {
+      for (const [key, value] of Object.entries(trial[`${kind}Attributes`] ?? {})) {
+        upsertAttribute(db, `trial_${kind}_attributes`, "trial_id", row, key, value);
+      }
     }
-    upsertAttribute(connection, Number(lastInsertRowid), TRIAL_ID, crypto.randomUUID());
-    return Number(lastInsertRowid);
+    return row;
   });
-  return listTrials(db, study, row)[0]!;
 }
 
-type Connection = StudyDatabase["connection"];
+const datetime = (iso: string | null | undefined): string | null => iso ? toDatetime(new Date(iso)) : null;
 
-function upsertAttribute(connection: Connection, trialRow: number, key: string, value: unknown): void {
-  connection.prepare(
-    "INSERT INTO trial_user_attributes (trial_id, key, value_json) VALUES (?, ?, ?) " +
-      "ON CONFLICT (trial_id, key) DO UPDATE SET value_json = excluded.value_json",
-  ).run(trialRow, key, JSON.stringify(value ?? null));
-}
-
-/** Refuses to touch a trial that is finished, as Optuna does. */
-function requireUnfinished(connection: Connection, trial: Pick<Trial, "row">): void {
-  const found = connection.prepare("SELECT state FROM trials WHERE trial_id = ?").get(trial.row);
-  if (found?.["state"] !== "RUNNING" && found?.["state"] !== "WAITING") {
-    throw new RangeError(`Expected an unfinished trial but found ${found?.["state"] ?? "none"} in row ${trial.row}`);
+function insertParams(db: StudyDatabase, row: number, params: Params, space: Readonly<SearchSpace>): void {
+  const insert = statement(
+    db,
+    "INSERT INTO trial_params (trial_id, param_name, param_value, distribution_json) VALUES (?, ?, ?, ?) " +
+      "ON CONFLICT (trial_id, param_name) DO NOTHING",
+  );
+  for (const [name, value] of Object.entries(params)) {
+    const distribution = space[name];
+    if (distribution === undefined) throw new RangeError(`Expected a distribution for parameter "${name}"`);
+    insert.run(row, name, toInternal(distribution, value), toOptunaJson(distribution));
   }
 }
 
+function insertValues(db: StudyDatabase, row: number, values: readonly number[]): void {
+  const insert = statement(
+    db,
+    "INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, ?, ?, ?)",
+  );
+  for (const [objective, one] of values.entries()) {
+    if (Number.isNaN(one)) throw new RangeError("Expected a value but found NaN");
+    const { value, type } = toValueRow(one);
+    insert.run(row, objective, value, type);
+  }
+}
+
+function upsertIntermediate(db: StudyDatabase, row: number, step: number, one: number): void {
+  if (!Number.isSafeInteger(step) || step < 0) throw new RangeError(`Expected a step from 0 but found ${step}`);
+  const { value, type } = toValueRow(one);
+  statement(
+    db,
+    "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) " +
+      "VALUES (?, ?, ?, ?) ON CONFLICT (trial_id, step) DO UPDATE SET " +
+      "intermediate_value = excluded.intermediate_value, intermediate_value_type = excluded.intermediate_value_type",
+  ).run(row, step, value, type);
+}
+
 /**
- * Stores the objective after an epoch. A resumed trial may report an epoch again: the newer value replaces the older,
- * no epoch is there twice.
+ * Adds a RUNNING trial with its parameters and a new uuid.
+ *
+ * @param space The distributions that the parameters were drawn from; each parameter needs one.
  */
-export function reportIntermediate(db: StudyDatabase, trial: Pick<Trial, "row">, epoch: number, value: number): void {
-  if (!Number.isSafeInteger(epoch) || epoch < 0) throw new RangeError(`Expected an epoch from 0 but found ${epoch}`);
-  const row = toValueRow(value);
-  transaction(db, (connection) => {
-    requireUnfinished(connection, trial);
-    connection.prepare(
-      "INSERT INTO trial_intermediate_values (trial_id, step, intermediate_value, intermediate_value_type) " +
-        "VALUES (?, ?, ?, ?) ON CONFLICT (trial_id, step) DO UPDATE SET " +
-        "intermediate_value = excluded.intermediate_value, intermediate_value_type = excluded.intermediate_value_type",
-    ).run(trial.row, epoch, row.value, row.type);
+export function createTrial(db: StudyDatabase, study: Row, space: SearchSpace, params: Params): FrozenTrial {
+  for (const [name, value] of Object.entries(params)) {
+    if (space[name] && !contains(space[name], value)) {
+      throw new RangeError(
+        `Expected ${name} to be of ${JSON.stringify(space[name])} but found ${JSON.stringify(value)}`,
+      );
+    }
+  }
+  const row = insertTrial(db, study, {
+    state: "RUNNING",
+    params,
+    distributions: space,
+    userAttributes: { [TRIAL_ID]: crypto.randomUUID() },
+    started: new Date().toISOString(),
+  });
+  return readTrial(db, study, row);
+}
+
+/** A trial as it is stored now. */
+export function readTrial(db: StudyDatabase, study: Row, row: number): FrozenTrial {
+  const found = readTrials(db, study.row, { row })[0];
+  if (found === undefined) throw new RangeError(`Expected a trial in row ${row} of study ${study.row}`);
+  return found;
+}
+
+/** What is written to a RUNNING trial at once. */
+export interface TrialUpdate {
+  /** New parameters; each needs one of `distributions`. One that is stored already stays as it is. */
+  readonly params?: Params;
+  readonly distributions?: Readonly<Record<string, Distribution>>;
+  /** What it reported; a step that it had reported before gets the newer value. */
+  readonly intermediate?: readonly { readonly step: number; readonly value: number }[];
+  readonly userAttributes?: Readonly<Record<string, unknown>>;
+  readonly systemAttributes?: Readonly<Record<string, unknown>>;
+  /** Ends it, or (RUNNING) takes a waiting one up; the time is stored too. */
+  readonly state?: TrialState;
+  /** One per objective; none may be NaN. */
+  readonly values?: readonly number[];
+}
+
+/**
+ * Writes to a trial in one transaction: all, or nothing.
+ *
+ * @throws a RangeError when it is finished already, or of a value that it cannot have
+ */
+export function updateTrial(db: StudyDatabase, study: Row, trial: Row, update: TrialUpdate): void {
+  const { row } = trial;
+  transaction(db, () => {
+    const found = statement(db, "SELECT state FROM trials WHERE trial_id = ?").get(row)?.["state"];
+    if (found === undefined || FINISHED.has(found as TrialState)) {
+      throw new RangeError(`Expected an unfinished trial but found ${found ?? "none"} in row ${row}`);
+    }
+    touch(db, study.row, row);
+    insertParams(db, row, update.params ?? {}, update.distributions ?? {});
+    insertValues(db, row, update.values ?? []);
+    for (const { step, value } of update.intermediate ?? []) upsertIntermediate(db, row, step, value);
+    for (const kind of ["user", "system"] as const) {
+      for (const [key, value] of Object.entries(update[`${kind}Attributes`] ?? {})) {
+        upsertAttribute(db, `trial_${kind}_attributes`, "trial_id", row, key, value);
+      }
+    }
+    if (update.state === undefined) return;
+    const time = FINISHED.has(update.state) ? "datetime_complete" : "datetime_start";
+    statement(db, `UPDATE trials SET state = ?, ${time} = ? WHERE trial_id = ?`)
+      .run(update.state, toDatetime(new Date()), row);
   });
 }
 
-/** Stores an attribute of a trial, in place of an earlier one of that key. */
-export function setTrialAttribute(db: StudyDatabase, trial: Pick<Trial, "row">, key: string, value: unknown): void {
-  guarded(db, (connection) => upsertAttribute(connection, trial.row, key, value));
-}
-
-/** How a trial ended: with a value, or without. */
-export type Outcome = { state: "COMPLETE"; value: number } | { state: "FAIL" };
+/** How a trial ended. */
+export type Outcome = { state: "COMPLETE" | "PRUNED"; value: number } | { state: "FAIL" };
 
 /**
- * Ends a trial: state, objective, attributes and time in one transaction.
+ * Ends a trial of a study with one objective: state, value, attributes and time in one transaction.
  *
- * @throws a RangeError for a value that is not finite (Optuna stores none; such a trial is FAIL) or a finished trial.
+ * @throws a RangeError for NaN (Optuna stores none; such a trial is FAIL) or a finished trial.
  */
 export function finishTrial(
   db: StudyDatabase,
-  trial: Pick<Trial, "row">,
+  study: Row,
+  trial: Row,
   outcome: Outcome,
-  attributes: Record<string, unknown> = {},
+  userAttributes: Record<string, unknown> = {},
 ): void {
-  transaction(db, (connection) => {
-    requireUnfinished(connection, trial);
-    if (outcome.state === "COMPLETE") {
-      if (!Number.isFinite(outcome.value)) throw new RangeError(`Expected a finite value but found ${outcome.value}`);
-      connection.prepare("INSERT INTO trial_values (trial_id, objective, value, value_type) VALUES (?, 0, ?, 'FINITE')")
-        .run(trial.row, outcome.value);
-    }
-    for (const [key, value] of Object.entries(attributes)) upsertAttribute(connection, trial.row, key, value);
-    connection.prepare("UPDATE trials SET state = ?, datetime_complete = ? WHERE trial_id = ?")
-      .run(outcome.state, toDatetime(new Date()), trial.row);
-  });
+  const values = outcome.state === "FAIL" ? [] : [outcome.value];
+  updateTrial(db, study, trial, { state: outcome.state, values, userAttributes });
 }
 
-/** The study's trials in order of their numbers; with `row` only the one in that row. */
-export function listTrials(db: StudyDatabase, study: Study, row?: number): Trial[] {
-  const where = "WHERE t.study_id = ?" + (row === undefined ? "" : " AND t.trial_id = ?");
-  const keys = row === undefined ? [study.row] : [study.row, row];
-  const join = (columns: string, table: string, order: string) =>
-    Map.groupBy(
-      select(
-        db,
-        `SELECT ${columns}, trial_id FROM ${table} JOIN trials t USING (trial_id) ${where} ORDER BY ${order}`,
-        ...keys,
-      ),
-      (one) => one["trial_id"],
-    );
-  return snapshot(db, () => {
-    const params = join("param_name, param_value, distribution_json", "trial_params", "param_id");
-    const values = join("value, value_type", "trial_values", "objective DESC");
-    const reports = join("step, intermediate_value, intermediate_value_type", "trial_intermediate_values", "step");
-    const attributes = join("key, value_json", "trial_user_attributes", "trial_user_attribute_id");
-    return select(db, `SELECT * FROM trials t ${where} ORDER BY t.number, t.trial_id`, ...keys).map((trial) => {
-      const key = trial["trial_id"]!;
-      const distributions = Object.fromEntries(
-        (params.get(key) ?? []).map((one) => [one["param_name"], fromOptunaJson(String(one["distribution_json"]))]),
-      );
-      const found = Object.fromEntries(
-        (attributes.get(key) ?? []).map((one) => [one["key"], parseAttribute(String(one["value_json"]))]),
-      );
-      const value = values.get(key)?.at(-1);
-      const id = found[TRIAL_ID];
-      return {
-        row: Number(key),
-        number: Number(trial["number"]),
-        id: typeof id === "string" ? id : null,
-        state: trial["state"] as TrialState,
-        params: Object.fromEntries(
-          (params.get(key) ?? []).map((one) => {
-            const name = String(one["param_name"]);
-            return [name, fromInternal(distributions[name]!, Number(one["param_value"]))];
-          }),
-        ),
-        distributions,
-        value: value === undefined ? null : fromValueRow(value["value"] as number | null, String(value["value_type"])),
-        intermediate: (reports.get(key) ?? []).map((one) => ({
-          epoch: Number(one["step"]),
-          value: fromValueRow(one["intermediate_value"] as number | null, String(one["intermediate_value_type"])),
-        })),
-        attributes: found,
-        started: trial["datetime_start"] === null ? null : fromDatetime(String(trial["datetime_start"])),
-        completed: trial["datetime_complete"] === null ? null : fromDatetime(String(trial["datetime_complete"])),
-      };
-    });
-  });
+/** Records that a trial is alive; other programs take a RUNNING trial for lost when this was long ago. */
+export function recordHeartbeat(db: StudyDatabase, trial: Row): void {
+  guarded(db, () =>
+    statement(
+      db,
+      "INSERT INTO trial_heartbeats (trial_id, heartbeat) VALUES (?, CURRENT_TIMESTAMP) " +
+        "ON CONFLICT (trial_id) DO UPDATE SET heartbeat = CURRENT_TIMESTAMP",
+    ).run(trial.row));
+}
+
+/** The RUNNING trials whose last heartbeat is longer ago than this. One that has never had any is not among them. */
+export function staleTrials(db: StudyDatabase, study: Row, graceSeconds: number): FrozenTrial[] {
+  const stale = guarded(db, () =>
+    statement(
+      db,
+      "SELECT trial_id FROM trials JOIN trial_heartbeats USING (trial_id) WHERE study_id = ? AND state = 'RUNNING' " +
+        "AND unixepoch('now') - unixepoch(heartbeat) > ? ORDER BY trial_id",
+    ).all(study.row, graceSeconds));
+  return stale.map((one) => readTrial(db, study, Number(one["trial_id"])));
+}
+
+/** The study's trials in order of their numbers. */
+export function listTrials(db: StudyDatabase, study: Row): readonly FrozenTrial[] {
+  return readHistory(db, study.row);
 }
 
 /** The trial with this uuid in any study, and its study; undefined if there is none. */
-export function findTrial(db: StudyDatabase, id: string): { study: Study; trial: Trial } | undefined {
+export function findTrial(db: StudyDatabase, id: string): { study: StoredStudy; trial: FrozenTrial } | undefined {
   for (const study of listStudies(db)) {
     const trial = listTrials(db, study).find((one) => one.id === id);
     if (trial !== undefined) return { study, trial };
   }
   return undefined;
-}
-
-/** The COMPLETE trial with the best value, the earliest among equals; trials that Optuna itself added do not count. */
-export function bestTrial(trials: readonly Trial[], direction: Direction): Trial | undefined {
-  const sign = direction === "maximize" ? 1 : -1;
-  let best: Trial | undefined;
-  for (const trial of trials) {
-    if (trial.state !== "COMPLETE" || trial.value === null || trial.id === null) continue;
-    if (best === undefined || sign * trial.value > sign * best.value!) best = trial;
-  }
-  return best;
 }

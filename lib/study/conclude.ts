@@ -1,8 +1,8 @@
 /** The end of a study: the test split is looked at, the summary report written and the table shown. */
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
-import { summarizeTrial, type TrialSummary } from "../hpo/executor.ts";
-import { bestTrial, findStudy, findTrial, listTrials, type Study, type StudyDatabase } from "../hpo/study_db.ts";
+import { bestOf, isOwn, summarizeTrial, type TrialSummary } from "../hpo/trial_summary.ts";
+import { findStudy, findTrial, listTrials, type StoredStudy, type StudyDatabase } from "../hpo/study_db.ts";
 import { readEvaluationReport, writeEvaluationReport, writeSummaryReport } from "../report/report_file.ts";
 import { studyTable } from "../report/study_table.ts";
 import { inputError } from "../support/errors.ts";
@@ -42,13 +42,13 @@ const resultLine = (config: Config, trial: TrialSummary): TrialResultLine => ({
 /** Evaluates the best trial on the test split, writes the summary report and shows the table. */
 export async function concludeStudy(
   db: StudyDatabase,
-  study: Study,
+  study: StoredStudy,
   context: StudyContext,
   { say }: { say(text: string): void },
 ): Promise<StudyResult> {
   const { config } = context;
-  const stored = listTrials(db, study).filter(({ id }) => id !== null);
-  const best = bestTrial(stored, study.direction);
+  const stored = listTrials(db, study).filter(isOwn);
+  const best = bestOf(study, stored);
   if (!best) throw inputError(`study ${study.id} has no completed trial`, "Continue it with `deno task resume`");
   const trials = stored.map(summarizeTrial);
   const bestSummary = summarizeTrial(best);

@@ -3,7 +3,6 @@ import { possibleMethods } from "../config/augmentation.ts";
 import type { Config } from "../config/schema.ts";
 import type { EncodingCounts } from "../data/encoding.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
-import { checkSpace } from "../hpo/space.ts";
 import { ensureWritable } from "../storage/disk.ts";
 import { formatBytes } from "../storage/free_space.ts";
 import { checkBackTranslation } from "./back_translation.ts";
@@ -11,6 +10,7 @@ import { openDataset, SPLITS, trainingTexts } from "./data_source.ts";
 import { shortestLength } from "./inputs.ts";
 import { checkModel, modelKey, openModel } from "./model_source.ts";
 import { describePreflight, type Preflight, preflight } from "./preflight.ts";
+import { searchSpaceOf } from "./search_space.ts";
 import { encodedSplits, engineOptions, type StudyContext } from "./trial.ts";
 
 /**
@@ -21,7 +21,7 @@ import { encodedSplits, engineOptions, type StudyContext } from "./trial.ts";
  */
 export async function openContext(config: Config, studyId: string, signal: AbortSignal): Promise<StudyContext> {
   await ensureWritable(config.paths.experiments);
-  checkSpace(config.search_space);
+  searchSpaceOf(config);
   const data = await openDataset(config);
   await checkBackTranslation(config, data);
   signal.throwIfAborted();

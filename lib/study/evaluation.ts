@@ -1,6 +1,6 @@
 /** The test split, looked at once per study: the best trial's checkpoints, and the majority baseline beside them. */
 import { join } from "node:path";
-import type { TrialSummary } from "../hpo/executor.ts";
+import type { TrialSummary } from "../hpo/trial_summary.ts";
 import { type Checkpoint, listCheckpoints, verifyCheckpoint } from "../storage/checkpoint.ts";
 import { checkpointsFolder } from "../storage/layout.ts";
 import { inputError } from "../support/errors.ts";

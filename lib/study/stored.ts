@@ -1,17 +1,20 @@
 /** Studies that are stored: found in an experiments folder, and opened again with all that they stand on. */
 import { type Config, configSchema } from "../config/schema.ts";
+import type { Study } from "../hpo/study.ts";
 import {
   findStudy,
   listStudies,
   listTrials,
   openStudyDatabase,
-  type Study,
+  type StoredStudy,
   type StudyDatabase,
 } from "../hpo/study_db.ts";
+import { countTaken } from "../hpo/trial_summary.ts";
 import { studyDatabasePath } from "../storage/layout.ts";
 import { lockFolder } from "../storage/lock.ts";
 import { inputError, storageError } from "../support/errors.ts";
 import { openContext } from "./context.ts";
+import type { StudyChanges } from "./study.ts";
 import { dataReference, type StudyContext } from "./trial.ts";
 
 const CONFIG = "winnow:config";
@@ -24,6 +27,17 @@ const PATIENCE_MS = 10_000;
 export function studyAttributes(context: StudyContext): Record<string, unknown> {
   const { config } = context;
   return { [CONFIG]: config, [DATA]: dataReference(context), "winnow:name": config.study.name };
+}
+
+/** Stores a configuration that a study goes on with. */
+export function storeConfig(study: Study, config: Config): void {
+  study.setUserAttribute(CONFIG, config);
+}
+
+/** The metric that a study optimises, where a command of Winnow's started it. */
+export function metricOf({ userAttributes }: StoredStudy): string | undefined {
+  const parsed = configSchema.safeParse(userAttributes[CONFIG]);
+  return parsed.success ? parsed.data.study.metric : undefined;
 }
 
 /**
@@ -42,15 +56,16 @@ export async function withStudies<T>(experiments: string, body: (db: StudyDataba
 }
 
 /** The configuration that a study was started with, in an experiments folder that may have moved since. */
-function configOf(study: Study, experiments: string): Config {
-  const parsed = configSchema.safeParse(study.attributes[CONFIG]);
+function configOf(study: StoredStudy, experiments: string, changes: StudyChanges): Config {
+  const parsed = configSchema.safeParse(study.userAttributes[CONFIG]);
   if (!parsed.success) {
     throw storageError(
       `study ${study.id} holds no configuration that this version reads`,
       "Continue it with the version that started it",
     );
   }
-  return { ...parsed.data, paths: { ...parsed.data.paths, experiments } };
+  const { data } = parsed;
+  return { ...data, paths: { ...data.paths, experiments }, study: { ...data.study, ...changes } };
 }
 
 /**
@@ -58,9 +73,14 @@ function configOf(study: Study, experiments: string): Config {
  *
  * @throws an input error when its data are no longer those it began with: its trials could not be compared
  */
-export async function reopen(study: Study, experiments: string, signal: AbortSignal): Promise<StudyContext> {
-  const context = await openContext(configOf(study, experiments), study.id, signal);
-  const began = study.attributes[DATA] as ReturnType<typeof dataReference> | undefined;
+export async function reopen(
+  study: StoredStudy,
+  experiments: string,
+  signal: AbortSignal,
+  changes: StudyChanges = {},
+): Promise<StudyContext> {
+  const context = await openContext(configOf(study, experiments, changes), study.id, signal);
+  const began = study.userAttributes[DATA] as ReturnType<typeof dataReference> | undefined;
   const now = dataReference(context);
   if (began && (began.sha256 !== now.sha256 || began.split_sha256 !== now.split_sha256)) {
     const posts = (data: typeof now) => data.posts.train + data.posts.validation + data.posts.test;
@@ -77,14 +97,14 @@ export async function reopen(study: Study, experiments: string, signal: AbortSig
  * The newest study with trials to run, else the newest of all. Studies that Optuna or another version made are passed
  * over.
  */
-export function latestUnfinished(db: StudyDatabase): Study {
+export function latestUnfinished(db: StudyDatabase, changes: StudyChanges = {}): StoredStudy {
   const ours = listStudies(db).flatMap((study) => {
-    const config = configSchema.safeParse(study.attributes[CONFIG]);
-    return config.success ? [{ study, nTrials: config.data.study.n_trials }] : [];
+    const config = configSchema.safeParse(study.userAttributes[CONFIG]);
+    return config.success ? [{ study, nTrials: changes.n_trials ?? config.data.study.n_trials }] : [];
   });
   const unfinished = ours.filter(({ study, nTrials }) => {
     const trials = listTrials(db, study);
-    return trials.some(({ state }) => state === "RUNNING") || trials.length < nTrials;
+    return trials.some(({ state }) => state === "RUNNING") || countTaken(trials) < nTrials;
   });
   return (unfinished.at(-1) ?? ours.at(-1))?.study ?? findStudy(db);
 }

@@ -1,27 +1,31 @@
 /** A study from configuration to report: checked, started, resumed. What the commands show comes through `hooks`. */
-import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
-import { runStudy, type StudyEvent, summarizeTrial } from "../hpo/executor.ts";
-import { quasiRandomSampler } from "../hpo/sampler.ts";
-import {
-  createStudy,
-  findStudy,
-  listTrials,
-  openStudyDatabase,
-  type Study,
-  type StudyDatabase,
-} from "../hpo/study_db.ts";
+import { transaction } from "../hpo/database.ts";
+import { runStudy, summarizeTrial } from "../hpo/executor.ts";
+import { createStudy, loadStudy, type Study } from "../hpo/study.ts";
+import { findStudy, openStudyDatabase, type StudyDatabase } from "../hpo/study_db.ts";
+import type { StudyEvent } from "../hpo/study_progress.ts";
+import { isOwn } from "../hpo/trial_summary.ts";
 import { ensureWritable } from "../storage/disk.ts";
-import { studyDatabasePath, trialFolder } from "../storage/layout.ts";
+import { checkpointsFolder, studyDatabasePath } from "../storage/layout.ts";
 import { lockFolder } from "../storage/lock.ts";
 import { WinnowError } from "../support/errors.ts";
-import { createLogger, openLogFiles } from "../support/logging.ts";
 import type { TrainingProgress } from "../train/trainer.ts";
 import { concludeStudy, type StudyResult } from "./conclude.ts";
 import { contextPreflight, describeContext, openContext } from "./context.ts";
+import {
+  describeSearchSpace,
+  firstSettings,
+  prunerOf,
+  reportSearchSpace,
+  samplerOf,
+  searchSpaceOf,
+} from "./search_space.ts";
+import { latestUnfinished, reopen, storeConfig, studyAttributes, withStudies } from "./stored.ts";
+import { openStudyLog } from "./study_log.ts";
+import { budgetOf, dataReference, encodedSplits, runTrial, type StudyContext } from "./trial.ts";
 import { openStudyTracking } from "./tracking.ts";
-import { latestUnfinished, reopen, studyAttributes, withStudies } from "./stored.ts";
-import { dataReference, encodedSplits, runTrial, type StudyContext } from "./trial.ts";
+import { warmStart } from "./warm_start.ts";
 
 /** What a command shows of a study. */
 export interface StudyHooks {
@@ -34,45 +38,93 @@ export interface StudyHooks {
 
 /** The configuration as one mode runs it: `single` is one trial of the values as they are. */
 export function configFor(config: Config, mode: "single" | "hpo"): Config {
-  return mode === "hpo" ? config : { ...config, search_space: {}, study: { ...config.study, n_trials: 1 } };
+  if (mode === "hpo") return config;
+  const study: Config["study"] = { ...config.study, n_trials: 1, ...ONE_TRIAL };
+  return { ...config, search_space: {}, study };
 }
 
-/** Checks configuration, data, model, GPU memory and disk, and trains nothing. */
-export async function dryRun(config: Config, signal: AbortSignal, hooks: StudyHooks): Promise<object> {
+/** A single trial has nothing to choose from and nothing to be compared with. */
+const ONE_TRIAL = {
+  sampler: "random",
+  sampler_options: {},
+  pruner: "none",
+  pruner_options: {},
+  enqueue: null,
+  warm_start: null,
+  max_consecutive_failures: null,
+} as const;
+
+/** Checks configuration, search space, data, model, GPU memory and disk, and trains nothing. */
+export async function dryRun(
+  config: Config,
+  signal: AbortSignal,
+  hooks: StudyHooks,
+  samples: number,
+): Promise<object> {
+  const space = searchSpaceOf(config);
+  const search_space = reportSearchSpace(config, samples);
+  // First: what it says needs neither data nor model, which may not be there yet.
+  hooks.say(describeSearchSpace(search_space) + "\n");
+  if (space.parameters.length > 0) samplerOf(config, space);
   const context = await openContext(config, crypto.randomUUID(), signal);
   const found = await contextPreflight(context);
   hooks.say(describeContext(context, found));
   const { memory, storage } = found;
   const inputs = encodedSplits(context).counts;
-  return { mode: "dry-run", adapter: context.gpu.name, memory, storage, data: dataReference(context), inputs };
+  const data = dataReference(context);
+  return { mode: "dry-run", adapter: context.gpu.name, search_space, memory, storage, data, inputs };
 }
 
 /** Starts a study and runs it to its end. */
 export async function startStudy(config: Config, signal: AbortSignal, hooks: StudyHooks): Promise<StudyResult> {
   const studyId = crypto.randomUUID();
+  const space = searchSpaceOf(config);
+  const strategy = { sampler: samplerOf(config, space), pruner: prunerOf(config), onWarning: hooks.say };
   await ensureWritable(config.paths.experiments);
   using _lock = await lockFolder(config.paths.experiments);
   const context = await openContext(config, studyId, signal);
   hooks.say(describeContext(context, await contextPreflight(context)));
   using db = await openStudyDatabase(studyDatabasePath(config.paths.experiments));
   const { direction } = config.study;
-  const study = createStudy(db, { id: studyId, direction, attributes: studyAttributes(context) });
+  const earlier = await warmStart(config, space, db);
+  // All or nothing: a study that is killed here is not there.
+  const study = transaction(db, () => {
+    const userAttributes = studyAttributes(context);
+    const made = createStudy({ storage: db, studyName: studyId, direction, userAttributes, ...strategy });
+    made.addTrials(earlier);
+    for (const setting of firstSettings(config, space)) made.enqueueTrial(setting);
+    return made;
+  });
   hooks.say(`study        ${studyId} in ${config.paths.experiments}`);
+  if (earlier.length > 0) hooks.say(`warm start   ${earlier.length} trials of an earlier study are learnt from`);
   return await runToEnd(db, study, context, hooks);
 }
 
-/** Continues a study: the one named, or the latest that is not finished. */
+/** What may be changed of a study that is continued: how long it goes on. */
+export type StudyChanges = Partial<
+  Pick<Config["study"], "n_trials" | "time_limit_hours" | "max_consecutive_failures" | "heartbeat_seconds">
+>;
+
+/** Continues a study: the one named, or the latest that is not finished. `changes` stay with the study. */
 export async function resumeStudy(
   experiments: string,
   studyId: string | undefined,
   signal: AbortSignal,
   hooks: StudyHooks,
+  changes: StudyChanges = {},
 ): Promise<StudyResult> {
   return await withStudies(experiments, async (db) => {
-    const study = studyId === undefined ? latestUnfinished(db) : findStudy(db, studyId);
-    const context = await reopen(study, experiments, signal);
+    const stored = studyId === undefined ? latestUnfinished(db, changes) : findStudy(db, studyId);
+    const context = await reopen(stored, experiments, signal, changes);
+    const { config } = context;
+    const space = searchSpaceOf(config);
+    const study = loadStudy({
+      ...{ storage: db, studyName: stored.id, onWarning: hooks.say },
+      ...{ sampler: samplerOf(config, space), pruner: prunerOf(config) },
+    });
+    if (Object.keys(changes).length > 0) storeConfig(study, config);
     hooks.say(describeContext(context, await contextPreflight(context)));
-    hooks.say(`study        ${study.id}, resumed`);
+    hooks.say(`study        ${stored.id}, resumed`);
     return await runToEnd(db, study, context, hooks);
   });
 }
@@ -84,47 +136,65 @@ async function runToEnd(
   hooks: StudyHooks,
 ): Promise<StudyResult> {
   const { config, signal } = context;
-  await using tracking = await openStudyTracking(context, study, listTrials(db, study).map(summarizeTrial), hooks);
-  const initial = Object.fromEntries(Object.keys(config.search_space).map((key) => [key, valueOf(config, key)]));
+  const { experiments } = config.paths;
+  const { time_limit_hours, max_consecutive_failures, heartbeat_seconds, metric, n_trials } = config.study;
+  using log = openStudyLog(experiments, study.studyName, metric);
+  // What a process that was killed right after a pruning left.
+  for (const trial of study.trials) {
+    if (trial.state === "PRUNED" && trial.id) await dropCheckpoints(experiments, trial.id);
+  }
+  const trials = study.trials.filter(isOwn).map(summarizeTrial);
+  await using tracking = await openStudyTracking(context, study.stored, trials, hooks);
   const search = runStudy({
-    db,
     study,
-    space: config.search_space,
-    sampler: quasiRandomSampler({ seed: config.seed, initial }),
-    nTrials: config.study.n_trials,
+    space: searchSpaceOf(config),
+    nTrials: n_trials,
+    budgetOf: (params) => budgetOf(config, params),
+    maxConsecutiveFailures: max_consecutive_failures,
+    timeLimitSeconds: time_limit_hours === null ? null : time_limit_hours * 3600,
+    heartbeatSeconds: heartbeat_seconds,
     signal,
     onEvent: (event) => {
+      log.event(event);
       tracking.onEvent(event);
-      hooks.onEvent(event, config.study.metric);
+      hooks.onEvent(event, metric);
     },
     runTrial: async (trial) => {
-      const files = openLogFiles(join(trialFolder(config.paths.experiments, trial.id), "logs"));
-      const log = createLogger([files.sink], { component: "trainer", trial: trial.id });
       try {
-        return await runTrial(context, trial, await tracking.openTrial(trial, hooks), log);
+        const events = await tracking.openTrial(trial, hooks);
+        return await runTrial({ ...context, signal: trial.signal }, trial, events, log.trial);
       } catch (error) {
-        log.error(error instanceof Error ? error.message : String(error));
+        log.trial.error(error instanceof Error ? error.message : String(error));
         throw error;
-      } finally {
-        files.close();
       }
     },
+    // A pruned trial is never the best and never goes on.
+    afterTrial: async ({ state, trial_id }) => {
+      if (state === "PRUNED") await dropCheckpoints(experiments, trial_id);
+    },
   });
-  await search.catch((error) => {
+  const { ended } = await search.catch((error) => {
     if (!(error instanceof WinnowError && error.kind === "interrupted")) throw error;
     const place = shellWord(`paths.experiments=${config.paths.experiments}`);
-    const remedy = `Continue with \`deno task resume --study-id ${study.id} ${place}\``;
+    const remedy = `Continue with \`deno task resume --study-id ${study.studyName} ${place}\``;
     throw new WinnowError("interrupted", error.message, remedy, { cause: error });
   });
-  const result = await concludeStudy(db, study, context, hooks);
+  if (ended === "time_limit") {
+    hooks.say(
+      `the study's time of ${time_limit_hours} hours is over; more of it: deno task resume --study-id ` +
+        `${study.studyName} study.time_limit_hours=HOURS`,
+    );
+  } else if (ended === "exhausted") hooks.say("every combination of the grid has been tried");
+  const result = await concludeStudy(db, study.stored, context, hooks);
   tracking.conclude(result);
   return result;
 }
 
+async function dropCheckpoints(experiments: string, trialId: string): Promise<void> {
+  await Deno.remove(checkpointsFolder(experiments, trialId), { recursive: true }).catch((error) => {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  });
+}
+
 /** A word as a shell takes it. */
 const shellWord = (word: string): string => /^[\w./=:@%+-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
-
-/** The value at a dotted key of the configuration. */
-function valueOf(config: Config, key: string): unknown {
-  return key.split(".").reduce<unknown>((value, part) => (value as Record<string, unknown> | null)?.[part], config);
-}

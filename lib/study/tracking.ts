@@ -10,7 +10,8 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import type { RunningTrial, StudyEvent, TrialSummary } from "../hpo/executor.ts";
-import type { Study } from "../hpo/study_db.ts";
+import type { StoredStudy } from "../hpo/study_db.ts";
+import { progressFields } from "../hpo/study_progress.ts";
 import { trackingDatabasePath, trialFolder } from "../storage/layout.ts";
 import { inputError, WinnowError } from "../support/errors.ts";
 import { metricKey } from "../tracking/limits.ts";
@@ -61,7 +62,7 @@ interface Hooks {
  */
 export async function openStudyTracking(
   context: StudyContext,
-  study: Study,
+  study: StoredStudy,
   trials: readonly TrialSummary[],
   { say }: Hooks,
 ): Promise<StudyTracking> {
@@ -103,14 +104,14 @@ type Seen = Map<string, Set<number>>;
 /** A study that is tracked. */
 interface Tracked {
   readonly context: StudyContext;
-  readonly study: Study;
+  readonly study: StoredStudy;
   readonly tracker: Tracker;
   readonly outbox: Outbox;
   /** What each open run has, so that nothing is logged twice. */
   readonly seen: Map<string, Seen>;
 }
 
-async function openStudyRun(tracker: Tracker, context: StudyContext, study: Study): Promise<Seen> {
+async function openStudyRun(tracker: Tracker, context: StudyContext, study: StoredStudy): Promise<Seen> {
   const { config } = context;
   const run_id = study.id;
   const name = config.study.name ?? `study ${run_id.slice(0, 8)}`;
@@ -130,8 +131,6 @@ async function openStudyRun(tracker: Tracker, context: StudyContext, study: Stud
 function trackStudy(tracked: Tracked, before: readonly TrialSummary[]): StudyTracking {
   const { context, study, outbox } = tracked;
   const { config } = context;
-  const started = Date.now();
-  const endedBefore = before.filter(({ state }) => state in STATES).length;
   /** Runs that have begun and not ended. */
   const open = new Set([study.id]);
   const end = (run_id: string, status: RunStatus) => {
@@ -172,19 +171,14 @@ function trackStudy(tracked: Tracked, before: readonly TrialSummary[]): StudyTra
       const { trial, progress } = event;
       const ending = ENDS[event.type];
       if (!ending && event.type !== "trial_started") return;
-      const { ended, nTrials, bestValue } = progress;
-      const perTrial = (Date.now() - started) / Math.max(1, ended - endedBefore);
-      const tags = tagTexts({
-        "winnow.n_trials": nTrials,
-        "winnow.completion_rate": ended / nTrials,
-        "winnow.best_so_far": bestValue,
-        "winnow.eta_seconds": ended > endedBefore ? Math.round(perTrial * (nTrials - ended) / 1000) : undefined,
-      });
+      const { bestValue } = progress;
+      const fields = Object.entries(progressFields(progress)).map(([name, value]) => [`winnow.${name}`, value]);
+      const tags = tagTexts(Object.fromEntries(fields));
       outbox.put({ type: "log", batch: { run_id: study.id, tags } });
       if (!ending) return;
       if (bestValue !== null) log(tracked, study.id, trial.number, { best_so_far: bestValue });
       const [status, state] = ending;
-      const value = "value" in event ? event.value : undefined;
+      const value = "value" in event ? event.value ?? undefined : undefined;
       const reason = "reason" in event ? event.reason : undefined;
       endTrial(
         trial.id,
@@ -253,7 +247,7 @@ async function openTrialRun(tracked: Tracked, trial: RunningTrial, events: Trial
         ...originTags(context),
         ...tagTexts({
           "winnow.trial_id": run_id,
-          "winnow.trial_index": trial.number,
+          "winnow.trial_index": trial.number + 1,
           "winnow.n_trials": context.config.study.n_trials,
           "winnow.trial_state": "RUNNING",
         }),

@@ -6,7 +6,7 @@ import type { Config } from "../config/schema.ts";
 import { lengthBuckets } from "../data/batches.ts";
 import { positiveWeights } from "../data/class_weights.ts";
 import type { Gpu } from "../gpu/device.ts";
-import type { RunningTrial, TrialResult } from "../hpo/executor.ts";
+import { type RunningTrial, TrialPruned, type TrialResult } from "../hpo/executor.ts";
 import type { Params } from "../hpo/space.ts";
 import { writeEvaluationReport } from "../report/report_file.ts";
 import { makeFolder, writeFileAtomic } from "../storage/atomic_file.ts";
@@ -220,10 +220,13 @@ export function thresholdsOf({ data }: StudyContext): Record<string, number> {
 /** The absolute form of the experiments folder: checkpoint folders are absolute too. */
 export const experimentsFolder = (config: Config): string => resolve(config.paths.experiments);
 
+/** Epochs of a trial with these parameters: what it may run in all. */
+export const budgetOf = (config: Config, params: Params): number => withParams(config, params).training.epochs;
+
 /**
  * Runs or continues a trial.
  *
- * @throws what training, storage or the signal throw; the executor records it
+ * @throws what training, storage or the signal throw, and `TrialPruned`; the executor records it
  */
 export async function runTrial(
   study: StudyContext,
@@ -262,13 +265,14 @@ export async function runTrial(
   });
   if (augmentation) log.info("augmentation", augmentationReport(augmentation));
   const engine = await openEngine(context.gpu, plan);
+  trial.enter("running");
   let savingSeconds = 0;
   try {
     const result = await fit({
       engine,
       train: augmentation ? [...splits.train, ...encodeAugmented(context, augmentation)] : splits.train,
       validation: splits.validation,
-      training: config.training,
+      training: { ...config.training, epochs: trial.budget },
       evaluation: evaluateOptions(context),
       seed: config.seed,
       metric,
@@ -296,6 +300,11 @@ export async function runTrial(
         log.info("epoch", { ...record, gpu_bytes: context.gpu.allocatedBytes });
         events.onEpoch?.(record);
         trial.report(record.validation[metric]!, record.epoch);
+        // Before the last epoch only: a trial that is through has cost what it costs.
+        if (record.epoch < trial.budget && trial.shouldPrune()) {
+          log.info("trial pruned", { epoch: record.epoch, value: record.validation[metric]! });
+          throw new TrialPruned(record.validation);
+        }
       },
       beforeCheckpoint: async () => await events.beforeCheckpoint?.(),
       onCheckpoint: (checkpoint, seconds) => {
@@ -309,6 +318,7 @@ export async function runTrial(
       },
       onWarning: (message) => log.warning(message),
     });
+    trial.enter("finishing");
     const value = result.best.validation[metric]!;
     const reference = checkpointReference(experimentsFolder(config), result.checkpoint);
     await writeEvaluationReport(experiments, {

@@ -90,6 +90,7 @@ Deno.test("a search chooses among subsets of methods; insert takes words from th
     await Deno.writeTextFile(
       file,
       `defaults: [base, _self_]
+study: { enqueue: [{ augmentation.methods: none }, { augmentation.methods: insert }, { augmentation.methods: "swap,delete" }] }
 search_space:
   augmentation.methods: { type: categorical, choices: [none, "insert", "swap,delete"] }
   augmentation.prob: { type: float, low: 0.3, high: 0.5 }

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
-import { createStudy, createTrial, listTrials, openStudyDatabase, setTrialAttribute } from "../../lib/hpo/study_db.ts";
+import { createStudy, createTrial, listTrials, openStudyDatabase, updateTrial } from "../../lib/hpo/study_db.ts";
 import { freeBytes } from "../../lib/storage/disk.ts";
 import { exitCode, WinnowError } from "../../lib/support/errors.ts";
 import { smallSpace } from "../unit/hpo_scenario.ts";
@@ -15,18 +15,18 @@ Deno.test({
 }, async () => {
   await withTmpfs("size=1m", async (folder) => {
     using db = await openStudyDatabase(join(folder, "study.db"));
-    const study = createStudy(db, { direction: "maximize" });
+    const study = createStudy(db, { directions: ["maximize"] });
     const trial = createTrial(db, study, smallSpace, params);
     const before = listTrials(db, study);
     const ballast = join(folder, "ballast");
     await Deno.writeFile(ballast, new Uint8Array(await freeBytes(folder)));
     const large = "x".repeat(100_000);
-    assert.throws(() => setTrialAttribute(db, trial, "large", large), (error: WinnowError) => {
+    assert.throws(() => updateTrial(db, study, trial, { userAttributes: { large } }), (error: WinnowError) => {
       return exitCode(error) === 3 && error.message.includes("full") && error.message.includes(db.path);
     });
     await Deno.remove(ballast);
     assert.deepEqual(listTrials(db, study), before);
-    setTrialAttribute(db, trial, "large", large);
-    assert.equal(listTrials(db, study)[0]!.attributes["large"], large);
+    updateTrial(db, study, trial, { userAttributes: { large } });
+    assert.equal(listTrials(db, study)[0]!.userAttributes["large"], large);
   });
 });

@@ -1,8 +1,10 @@
 /** A whole search on a toy objective with real checkpoints and a real database: started anew, it goes on where it was. */
 import { join } from "node:path";
 import { runStudy } from "../../lib/hpo/executor.ts";
-import { quasiRandomSampler } from "../../lib/hpo/sampler.ts";
-import { createStudy, listStudies, openStudyDatabase } from "../../lib/hpo/study_db.ts";
+import { conditionalSpace } from "../../lib/hpo/conditional_space.ts";
+import { quasiRandomSampler } from "../../lib/hpo/samplers/quasi_random.ts";
+import { createStudy } from "../../lib/hpo/study.ts";
+import { openStudyDatabase } from "../../lib/hpo/study_db.ts";
 import { cleanPartials, latestValid, publishCheckpoint } from "../../lib/storage/checkpoint.ts";
 import { checkpointsFolder, studyDatabasePath } from "../../lib/storage/layout.ts";
 import { lockFolder } from "../../lib/storage/lock.ts";
@@ -12,13 +14,17 @@ const EPOCHS = 6;
 const experiments = Deno.args[0]!;
 using _lock = await lockFolder(experiments);
 using db = await openStudyDatabase(studyDatabasePath(experiments));
-const study = listStudies(db)[0] ?? createStudy(db, { direction: "minimize" });
+const study = createStudy({
+  storage: db,
+  studyName: "toy",
+  direction: "minimize",
+  loadIfExists: true,
+  sampler: quasiRandomSampler({ seed: 3 }),
+});
 
 const result = await runStudy({
-  db,
   study,
-  space: { x: { type: "float", low: -2, high: 2 }, rate: { type: "float", low: 0.1, high: 0.9 } },
-  sampler: quasiRandomSampler({ seed: 3 }),
+  space: conditionalSpace({ x: { type: "float", low: -2, high: 2 }, rate: { type: "float", low: 0.1, high: 0.9 } }),
   nTrials: 5,
   runTrial: async ({ id, number, params, resume, report }) => {
     const parent = checkpointsFolder(experiments, id);

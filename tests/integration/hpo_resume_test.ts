@@ -25,13 +25,13 @@ async function search(experiments: string, killAfter?: number): Promise<boolean>
 async function outcome(experiments: string) {
   using db = await openStudyDatabase(studyDatabasePath(experiments));
   const trials = listTrials(db, findStudy(db));
-  for (const { id, attributes } of trials) {
-    const checkpoint = attributes["winnow:checkpoint"];
+  for (const { id, userAttributes } of trials) {
+    const checkpoint = userAttributes["winnow:checkpoint"];
     if (typeof checkpoint === "string") await verifyCheckpoint(join(checkpointsFolder(experiments, id!), checkpoint));
   }
-  return trials.map(({ number, state, params, value, intermediate, attributes }) => ({
-    ...{ number, state, params, value, intermediate },
-    attributes: { ...attributes, "winnow:trial_id": null },
+  return trials.map(({ number, state, params, values, intermediate, userAttributes }) => ({
+    ...{ number, state, params, values, intermediate },
+    attributes: { ...userAttributes, "winnow:trial_id": null },
   }));
 }
 

@@ -11,7 +11,7 @@ Deno.test("random configurations of the full space train, and learn one batch", 
     const study = await openSample(folder);
     const space = sampledSpace();
     const drawn = Array.from({ length: 20 }, (_, index) => drawParams(space, SEED, index));
-    for (const [key, distribution] of Object.entries(space)) {
+    for (const { name: key, distribution } of space.parameters) {
       if (distribution.type !== "categorical" || key === "augmentation.methods") continue;
       const missing = distribution.choices.filter((choice) => !drawn.some((params) => params[key] === choice));
       assert.deepEqual(missing, [], `no configuration has these values of ${key}: choose another seed`);

@@ -143,7 +143,7 @@ Deno.test("a search over formats and windows: every trial has its own heads, and
 defaults: [base, { model: random_small }, _self_]
 data: { id: ${data}, criteria: auto, max_length: 24, criterion_texts: { SLEEP: sleeps too little or too much } }
 training: { epochs: 1, max_steps: 2, batch_size: 4 }
-study: { n_trials: 8 }
+study: { n_trials: 8, sampler: grid, enqueue: [] } # four combinations: the grid ends it
 search_space:
   data.input_format: { type: categorical, choices: [multi_label, binary_pairs] }
   data.doc_stride: { type: categorical, choices: [null, 16] }

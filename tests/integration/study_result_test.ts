@@ -22,17 +22,21 @@ import {
 
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/;
 
-/**
- * Four trials. With this seed the second draws the batch size that does not fit gpu.memory_limit_gb, and the last
- * another width.
- */
+/** Four trials. The second has a batch size that does not fit gpu.memory_limit_gb, and the last another width. */
 const STUDY = `
 defaults: [base, { model: random_small }, _self_]
 seed: 27
 model: { encoder: { hidden_size: 32, num_hidden_layers: 1, intermediate_size: 64 } }
 data: { max_length: 48, synthetic: { posts: 60 } }
 training: { epochs: 2, batch_size: 8, learning_rate: 3.0e-3 }
-study: { name: small, n_trials: 4 }
+study:
+  name: small
+  n_trials: 4
+  enqueue:
+    - { training.batch_size: 8, model.encoder.hidden_size: 32, training.learning_rate: 3.0e-3 }
+    - { training.batch_size: 256 }
+    - { training.batch_size: 8, model.encoder.hidden_size: 32 }
+    - { training.batch_size: 8, model.encoder.hidden_size: 64 }
 search_space:
   training.batch_size: { type: categorical, choices: [8, 256] }
   model.encoder.hidden_size: { type: categorical, choices: [32, 64] }
@@ -237,7 +241,7 @@ Deno.test("a trial that diverges is stored as failed; the model itself may be wh
 defaults: [base, _self_]
 seed: 6
 model: { id: ${sound} }
-study: { n_trials: 3 }
+study: { n_trials: 3, enqueue: [{ model.id: ${sound} }, { model.id: ${broken} }, { model.id: ${sound} }] }
 search_space:
   model.id: { type: categorical, choices: [${sound}, ${broken}] }
 `,
@@ -301,5 +305,38 @@ Deno.test("--mode dry-run checks everything, tells memory and disk, and trains n
       assert.match(finished.stderr, new RegExp(`^${line} +\\S`, "m"));
     }
     assert.deepEqual(names(experiments), ["data"]);
+  });
+});
+
+Deno.test("--mode dry-run counts the search space, conditions regarded, and draws from it; --cfg shows what would run", async () => {
+  await withFolder(async (experiments) => {
+    const settings = [`paths.experiments=${experiments}`, "search_space=tuning", ...TINY];
+    const dry = runCommand("train", ["--mode", "dry-run", "--samples", "6", "--json", ...settings]);
+    const [yaml, json] = await Promise.all([
+      runCommand("train", ["--cfg", ...settings]),
+      runCommand("train", ["--cfg", "--json", ...settings]),
+    ]);
+    // full: 1; bitfit and freeze: 2 each; lora: 2 · 29 ranks · 3 dropouts · 3 targets
+    const finished = await dry, { search_space: space } = resultOf<Record<string, Record<string, unknown>>>(finished);
+    assert.equal(space!.combinations, String(1 + 2 + 2 + 2 * 29 * 3 * 3));
+    assert.deepEqual(space!.continuous, ["tuning.lora_alpha", "training.learning_rate"]);
+    const samples = space!.samples as Record<string, unknown>[];
+    assert.equal(samples.length, 6);
+    for (const sample of samples) assert.equal("tuning.lora_rank" in sample, sample["tuning.mode"] === "lora");
+    assert.match(finished.stderr, /^search space 527 combinations of 5 parameters, beside 2 continuous ones: /m);
+    assert.match(finished.stderr, /^parameter +sample 5 +sample 6$/m);
+
+    const file = join(experiments, "..", `${basename(experiments)}.yaml`);
+    await Deno.writeTextFile(file, yaml.stdout);
+    try {
+      assert.deepEqual(loadConfig({ file }), resultOf(json));
+    } finally {
+      await Deno.remove(file);
+    }
+    assert.equal(
+      loadConfig({ file: join(ROOT, "configs/quickstart.yaml"), overrides: settings }).search_space["tuning.mode"]!
+        .type,
+      "categorical",
+    );
   });
 });

@@ -1,7 +1,9 @@
 import assert from "node:assert/strict";
 import { runStudy } from "../../lib/hpo/executor.ts";
-import { quasiRandomSampler } from "../../lib/hpo/sampler.ts";
-import { createStudy, createTrial, listTrials } from "../../lib/hpo/study_db.ts";
+import { conditionalSpace } from "../../lib/hpo/conditional_space.ts";
+import { quasiRandomSampler } from "../../lib/hpo/samplers/quasi_random.ts";
+import { createStudy } from "../../lib/hpo/study.ts";
+import { BUDGET } from "../../lib/hpo/trial_summary.ts";
 import { smallSpace, withDatabase } from "../unit/hpo_scenario.ts";
 
 /** Runs a Python script of tests/peers and returns the JSON that it prints. */
@@ -18,9 +20,14 @@ function peer(script: string, ...args: string[]): any {
 
 Deno.test("Optuna reads our study as we do, continues it with TPE, and we read its trial", async () => {
   await withDatabase(async (db) => {
-    const study = createStudy(db, { direction: "maximize", attributes: { config: { seed: 1, name: "é😀" } } });
+    const study = createStudy({
+      storage: db,
+      direction: "maximize",
+      userAttributes: { config: { seed: 1, name: "é😀" } },
+      sampler: quasiRandomSampler({ seed: 1 }),
+    });
     const run = {
-      ...{ db, study, space: smallSpace, sampler: quasiRandomSampler({ seed: 1 }), nTrials: 6 },
+      ...{ study, space: conditionalSpace(smallSpace), nTrials: 6 },
       runTrial: ({ number, report }: { number: number; report: (value: number, epoch: number) => void }) => {
         report(number / 10, 1);
         report([NaN, Infinity, -Infinity][number] ?? number / 9, 2);
@@ -29,21 +36,22 @@ Deno.test("Optuna reads our study as we do, continues it with TPE, and we read i
       },
     };
     await runStudy(run);
-    createTrial(db, study, smallSpace, run.sampler.suggest(smallSpace, 6, [])); // stays RUNNING
-    const ours = listTrials(db, study);
+    const running = study.ask(smallSpace); // stays RUNNING
+    running.setUserAttribute(BUDGET, 1);
+    const ours = study.trials;
 
-    const theirs = peer("optuna_read.py", db.path, study.id);
+    const theirs = peer("optuna_read.py", db.path, study.studyName);
     assert.deepEqual([theirs.direction, theirs.best], ["MAXIMIZE", 5]);
-    assert.deepEqual(theirs.attributes, study.attributes);
+    assert.deepEqual(theirs.attributes, study.userAttributes);
     const finiteOrText = (value: number) =>
       Number.isFinite(value) ? value : { NaN: "nan", Infinity: "inf", "-Infinity": "-inf" }[String(value)];
     assert.deepEqual(
       // deno-lint-ignore no-explicit-any
       theirs.trials.map((trial: any) => ({ ...trial, distributions: undefined, seconds: undefined })),
       ours.map((trial) => ({
-        ...{ number: trial.number, state: trial.state, value: trial.value, params: trial.params },
-        ...{ attributes: trial.attributes, has_start: true, distributions: undefined, seconds: undefined },
-        intermediate: Object.fromEntries(trial.intermediate.map((one) => [one.epoch, finiteOrText(one.value)])),
+        ...{ number: trial.number, state: trial.state, value: trial.values?.[0] ?? null, params: trial.params },
+        ...{ attributes: trial.userAttributes, has_start: true, distributions: undefined, seconds: undefined },
+        intermediate: Object.fromEntries(trial.intermediate.map((one) => [one.step, finiteOrText(one.value)])),
       })),
     );
     assert.deepEqual(theirs.trials[0].distributions, {
@@ -54,16 +62,16 @@ Deno.test("Optuna reads our study as we do, continues it with TPE, and we read i
     });
     for (const trial of theirs.trials.slice(0, 6)) assert.ok(trial.seconds >= 0 && trial.seconds < 60);
 
-    const after = listTrials(db, study);
+    const after = study.trials;
     assert.deepEqual(after.slice(0, 7), ours);
     const added = after[7]!;
     assert.deepEqual([added.number, added.id, added.state], [7, null, "COMPLETE"]);
-    assert.deepEqual([added.params, added.value], [theirs.added.params, theirs.added.value]);
-    assert.deepEqual(added.intermediate, [{ epoch: 1, value: added.params["training.learning_rate"] }, {
-      epoch: 2,
+    assert.deepEqual([added.params, added.values?.[0]], [theirs.added.params, theirs.added.value]);
+    assert.deepEqual(added.intermediate, [{ step: 1, value: added.params["training.learning_rate"] }, {
+      step: 2,
       value: NaN,
     }]);
-    assert.deepEqual(added.attributes["odd"], [NaN, Infinity]);
+    assert.deepEqual(added.userAttributes["odd"], [NaN, Infinity]);
     assert.ok(Math.abs(Date.parse(added.completed!) - Date.now()) < 60_000, "its times are not UTC");
     assert.equal(theirs.best_after, 7);
 

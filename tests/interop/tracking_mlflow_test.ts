@@ -191,7 +191,7 @@ Deno.test("a whole study: its file served by MLflow's page, and the same study o
         ]);
         assert.deepEqual(trial.artifacts, ["config.yaml", "evaluation_report.json"]);
         assert.equal(Math.max(...trial.history[`validation/${result.metric}`]!.map(([, one]) => Number(one))), value);
-        assert.deepEqual([trial.tags["winnow.trial_index"], trial.tags["winnow.n_trials"]], [String(number), "2"]);
+        assert.deepEqual([trial.tags["winnow.trial_index"], trial.tags["winnow.n_trials"]], [String(number + 1), "2"]);
       }
     }
     // The same seed: the same values at the same steps in both stores.

@@ -13,11 +13,22 @@ Deno.test("train: defaults, all options, overrides in order", () => {
     overrides: [],
     config: "configs/quickstart.yaml",
     mode: "hpo",
+    cfg: false,
+    samples: 3,
   });
   assert.deepEqual(
     parseTrainOptions(["seed=1", "--config=a.yaml", "--mode", "dry-run", "--json", "data.criteria=[A, B=C]", "seed=2"]),
-    { json: true, overrides: ["seed=1", "data.criteria=[A, B=C]", "seed=2"], config: "a.yaml", mode: "dry-run" },
+    {
+      json: true,
+      overrides: ["seed=1", "data.criteria=[A, B=C]", "seed=2"],
+      config: "a.yaml",
+      mode: "dry-run",
+      cfg: false,
+      samples: 3,
+    },
   );
+  const { cfg, samples, overrides } = parseTrainOptions(["--cfg", "--mode=dry-run", "--samples", "12", "~a.b", "+c=d"]);
+  assert.deepEqual([cfg, samples, overrides], [true, 12, ["~a.b", "+c=d"]]);
 });
 
 Deno.test("resume and evaluate take ids and leave out what is not given", () => {
@@ -56,6 +67,14 @@ const BAD: [(args: string[]) => unknown, string[], RegExp][] = [
   [parseTrainOptions, ["--json=1"], /^Option '--json' does not take an argument$/],
   [parseTrainOptions, ["--mode", "fast"], /^Expected --mode to be one of single, hpo, dry-run but found "fast"$/],
   [parseTrainOptions, ["configs/x.yaml"], /^unexpected argument "configs\/x\.yaml"$/],
+  [parseTrainOptions, ["--samples", "4"], /^--samples is for --mode dry-run but the mode is hpo$/],
+  [
+    parseTrainOptions,
+    ["--mode=dry-run", "--samples", "-1"],
+    /^Option '--samples' argument is ambiguous\.$/,
+  ],
+  [parseTrainOptions, ["--mode=dry-run", "--samples=x"], /^Expected --samples to be an integer from 0 to 9999 .* "x"$/],
+  [parseTrainOptions, ["~"], /^unexpected argument "~"$/],
   [parseTrainOptions, ["=1"], /^unexpected argument "=1"$/],
   [parseResumeOptions, ["--study-id", "../x"], /^Expected --study-id to be an id but found "\.\.\/x"$/],
   [parseDataOptions, ["--mode", "hpo"], /^unknown option --mode/],

@@ -83,6 +83,79 @@ Deno.test("a user's file outside the project builds on the project's", () => {
   assert.equal(loadConfig({ file: join(folder, "mine.yaml") }).study.n_trials, 2);
 });
 
+Deno.test("a group's file may build on another of its group, and on one of another group", () => {
+  const folder = folderWith({
+    "mine.yaml": "defaults: [base, { model: larger }, _self_]\nmodel: { criteria_dropout: 0.3 }",
+    "model/larger.yaml":
+      "defaults: [random_small, { /training: slow }]\nencoder: { hidden_size: 128 }\ncriteria_dropout: 0.2",
+    "training/slow.yaml": "learning_rate: 1.0e-6",
+  });
+  const { model, training } = loadConfig({ file: join(folder, "mine.yaml") });
+  assert.deepEqual([model.encoder?.hidden_size, model.encoder?.num_hidden_layers], [128, 2]);
+  assert.deepEqual([model.criteria_dropout, training.learning_rate], [0.3, 1e-6]);
+  const beside = folderWith({
+    "mine.yaml": "defaults: [base, { model: a }]",
+    "model/a.yaml": "defaults: [{ training: full }]",
+  });
+  assert.match(
+    refusal(() => loadConfig({ file: join(beside, "mine.yaml") })).remedy,
+    /Write "\/training: full" to take a file of another group/,
+  );
+});
+
+Deno.test("`override` chooses another file for a group of an included list; the command line wins over it", () => {
+  const folder = folderWith({
+    "mine.yaml": "defaults: [quickstart, { override model: minilm }, { override retention_policy@retention: none }]",
+    "retention_policy/none.yaml": "{ keep_last_n: 1, keep_best_k: 7, save_every_steps: null }",
+  });
+  const { model, retention } = loadConfig({ file: join(folder, "mine.yaml") });
+  assert.deepEqual([model.encoder, retention.keep_best_k], [null, 7]);
+  // random_small, which it stands in place of, is not merged.
+  assert.equal(model.hidden_dropout, null);
+  const chosen = loadConfig({ file: join(folder, "mine.yaml"), overrides: ["model=bert_base"] });
+  assert.equal(chosen.model.id, "google-bert/bert-base-uncased");
+});
+
+Deno.test("the command line adds groups and axes, names the key of a group, and takes entries out", () => {
+  const folder = folderWith({
+    "mine.yaml": "defaults: [base]\nmodel: { id: x }",
+    "loss/focal.yaml": "loss_function: focal",
+  });
+  const added = loadConfig({
+    file: join(folder, "mine.yaml"),
+    overrides: [
+      ...["+loss=focal", "+search_space=tweet_minilm", "++training.epochs=9"],
+      ...["~search_space.training.learning_rate", "+search_space.seed={type: int, low: 1, high: 3}"],
+      ...["study.pruner=median", "+study.pruner_options.n_min_trials=2"],
+    ],
+  });
+  assert.deepEqual([added.loss.loss_function, added.training.epochs], ["focal", 9]);
+  assert.deepEqual(added.search_space, { seed: { type: "int", low: 1, high: 3 } });
+  assert.deepEqual(added.study.pruner_options, { n_min_trials: 2 });
+  const named = folderWith({
+    "mine.yaml": "defaults: [quickstart]",
+    "retention_policy/few.yaml": "{ keep_last_n: 1, keep_best_k: 0, save_every_steps: null }",
+  });
+  // Also what an included list names is looked for beside the user's file first.
+  for (const group of ["retention", "retention_policy@retention"]) {
+    const { retention } = loadConfig({ file: join(named, "mine.yaml"), overrides: [`${group}=few`] });
+    assert.equal(retention.keep_best_k, 0, group);
+  }
+});
+
+Deno.test("what is searched under conditions is kept as it is written, and read back from its YAML", () => {
+  const overrides = [
+    "search_space.training.epochs={type: int, low: 1, high: 3, when: {model.criteria_head_type: {not: mlp}}}",
+  ];
+  const config = loadConfig({ file: QUICKSTART, overrides });
+  assert.deepEqual(config.search_space["training.epochs"], {
+    ...{ type: "int", low: 1, high: 3 },
+    when: { "model.criteria_head_type": { not: "mlp" } },
+  });
+  const folder = folderWith({ "mine.yaml": configToYaml(config) });
+  assert.deepEqual(loadConfig({ file: join(folder, "mine.yaml") }), config);
+});
+
 Deno.test("override values are YAML, and text where the key takes text", () => {
   const { data, study, paths, training, model, search_space } = loadConfig({
     file: QUICKSTART,
@@ -183,7 +256,7 @@ const BAD_OVERRIDES: [string[], string][] = [
   [
     ["model.criteria_pooling=maxx"],
     'Expected model.criteria_pooling to be one of cls, mean, max, attention, last_2_layer_mix but found "maxx" ' +
-    "(command line)",
+    '(command line); did you mean "max"?',
   ],
   [
     ["model.hidden_dropout=1"],
@@ -403,7 +476,7 @@ const BAD_FILES: [string, Record<string, string>, RegExp][] = [
   [
     "a circle",
     { "mine.yaml": "defaults: [other]", "other.yaml": "defaults: [mine]" },
-    /^the defaults lists include .*mine.yaml in a circle$/,
+    /^the defaults lists include .*mine.yaml in a circle: .*mine.yaml -> .*other.yaml -> .*mine.yaml$/,
   ],
   ["a duplicate key", { "mine.yaml": "defaults: [quickstart]\nseed: 1\nseed: 2" }, /Map keys must be unique .*:3\)$/],
   ["an unclosed bracket", { "mine.yaml": "a: 1\nseed: [" }, /^not readable as YAML: .*:2\)$/],

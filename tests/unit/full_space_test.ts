@@ -1,23 +1,25 @@
 import assert from "node:assert/strict";
 import { loadConfig, withParams } from "../../lib/config/compose.ts";
-import { quasiRandomSampler } from "../../lib/hpo/sampler.ts";
-import { checkSpace, contains, type SearchSpace, spaceSize } from "../../lib/hpo/space.ts";
+import { conditionalSize, conditionalSpace, distributionsOf, randomParams } from "../../lib/hpo/conditional_space.ts";
+import { contains } from "../../lib/hpo/space.ts";
 import { catalog } from "../../lib/report/catalog.ts";
 
-const config = loadConfig({ file: "configs/full.yaml" });
-const space = config.search_space as SearchSpace;
+const config = loadConfig({ file: "configs/hpo_study.yaml" });
+const full = conditionalSpace(config.search_space);
+const space = distributionsOf(full);
 
 Deno.test("full space: more than 10^15 combinations, beside its continuous axes", () => {
-  const { combinations, continuous } = spaceSize(checkSpace(space));
-  assert.ok(combinations > 10n ** 15n, String(combinations));
+  const { combinations, continuous } = conditionalSize(full);
+  assert.equal(combinations, 2_834_151_285_888_000_000n);
   assert.ok(continuous.includes("training.learning_rate") && !continuous.includes("model.criteria_dropout"));
+  assert.deepEqual(full.idle, []);
 });
 
 Deno.test("full space: every part of the model and of its training that the catalog has", () => {
   // Not every name: sigmoid is for gates, a constant rate has no course to choose. No axis: windows follow the length of
   // posts, and precision and recomputation trade time and memory, not quality.
   const partial = ["model.activation", "training.schedule"];
-  const none = ["data.window_aggregation", "training.precision", "training.recompute"];
+  const none = ["data.window_aggregation", "training.precision", "training.recompute", "study.sampler", "study.pruner"];
   for (const { key, entries } of catalog().sections) {
     if (none.includes(key)) continue;
     const distribution = space[key];
@@ -40,9 +42,8 @@ Deno.test("full space: every subset of the five augmentation methods, once", () 
 });
 
 Deno.test("full space: whatever is drawn from it is a valid configuration", () => {
-  const sampler = quasiRandomSampler({ seed: 3 });
   for (let trial = 0; trial < 200; trial++) {
-    const params = sampler.suggest(space, trial, []);
+    const params = randomParams(full, 3, trial);
     for (const [key, value] of Object.entries(params)) assert.ok(contains(space[key]!, value), key);
     withParams(config, params);
   }
@@ -58,15 +59,4 @@ Deno.test("full space: search_space=full on the command line of another configur
     () => loadConfig({ file: "configs/quickstart.yaml", overrides: ["search_space=full"] }),
     /has insert, but model\.id is random[^]*has back_translation, but augmentation\.back_translation names no models/,
   );
-});
-
-Deno.test("space size: choices, grids, integers, and what is continuous", () => {
-  const sized = spaceSize({
-    choice: { type: "categorical", choices: ["a", null, 3] },
-    grid: { type: "float", low: 0, high: 0.5, step: 0.1 },
-    whole: { type: "int", low: 2, high: 7, step: 2 },
-    log: { type: "int", low: 1, high: 64, log: true },
-    rate: { type: "float", low: 1e-5, high: 1e-3, log: true },
-  });
-  assert.deepEqual(sized, { combinations: BigInt(3 * 6 * 3 * 64), continuous: ["rate"] });
 });

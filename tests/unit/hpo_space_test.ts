@@ -1,6 +1,5 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { quasiRandomSampler } from "../../lib/hpo/sampler.ts";
 import {
   checkSpace,
   contains,
@@ -121,33 +120,4 @@ Deno.test("an impossible distribution is refused by its parameter's name", () =>
       return exitCode(error) === 2 && error.message.startsWith("search_space.training.rate: expected ");
     }, JSON.stringify(distribution));
   }
-});
-
-Deno.test("a trial depends on seed and number alone, and differs from the others", () => {
-  const sampler = quasiRandomSampler;
-  const forwards = [0, 1, 2, 3].map((number) => sampler({ seed: 5 }).suggest(space, number, []));
-  const backwards = [3, 2, 1, 0].map((number) => sampler({ seed: 5 }).suggest(space, number, [])).reverse();
-  assert.deepEqual(forwards, backwards);
-  assert.equal(new Set(forwards.map((params) => params["learning_rate"])).size, 4);
-  assert.notDeepEqual(sampler({ seed: 6 }).suggest(space, 1, []), forwards[1]);
-});
-
-Deno.test("trial 0 takes the configuration's values where they lie in the space", () => {
-  const sampler = quasiRandomSampler;
-  const initial = { learning_rate: 2e-5, layers: 3, pooling: "mean", other: 1 };
-  const first = sampler({ seed: 5, initial }).suggest(space, 0, []);
-  const sampled = sampler({ seed: 5 }).suggest(space, 0, []);
-  assert.deepEqual(first, { ...sampled, learning_rate: 2e-5, pooling: "mean" });
-  assert.deepEqual(sampler({ seed: 5, initial }).suggest(space, 1, []), sampler({ seed: 5 }).suggest(space, 1, []));
-});
-
-Deno.test("the quasi-random sequence covers few cells twice: 16 trials reach more of a 4 × 4 grid than random ones would", () => {
-  const square: SearchSpace = { x: { type: "float", low: 0, high: 4 }, y: { type: "float", low: 0, high: 4 } };
-  const cells = (seed: number) =>
-    new Set(Array.from({ length: 16 }, (_, number) => {
-      const { x, y } = quasiRandomSampler({ seed }).suggest(square, number, []);
-      return `${Math.floor(x as number)},${Math.floor(y as number)}`;
-    })).size;
-  const mean = Array.from({ length: 30 }, (_, seed) => cells(seed)).reduce((a, b) => a + b) / 30;
-  assert.ok(mean > 13, `${mean} of 16 cells`); // independent draws: 16 (1 - (15/16)^16) = 10.3
 });

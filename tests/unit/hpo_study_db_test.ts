@@ -2,17 +2,19 @@ import assert from "node:assert/strict";
 import { dirname, join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { fromDatetime, parseAttribute, toDatetime } from "../../lib/hpo/optuna_values.ts";
+import { bestTrial } from "../../lib/hpo/best_trials.ts";
 import {
-  bestTrial,
   createStudy,
   createTrial,
   findStudy,
   findTrial,
   finishTrial,
+  type FrozenTrial,
   listTrials,
   openStudyDatabase,
-  reportIntermediate,
-  setTrialAttribute,
+  type StoredStudy,
+  type StudyDatabase,
+  updateTrial,
 } from "../../lib/hpo/study_db.ts";
 import { exitCode, WinnowError } from "../../lib/support/errors.ts";
 import { smallSpace, withDatabase } from "./hpo_scenario.ts";
@@ -24,12 +26,15 @@ const params = {
   "model.pooling": "mean",
 };
 
+const report = (db: StudyDatabase, study: StoredStudy, trial: FrozenTrial, step: number, value: number) =>
+  updateTrial(db, study, trial, { intermediate: [{ step, value }] });
+
 Deno.test("a study is found by its uuid, or as the newest, with its attributes", async () => {
   await withDatabase((db) => {
-    const first = createStudy(db, { direction: "maximize", attributes: { config: { seed: 7, name: "Größe 😀" } } });
-    const second = createStudy(db, { direction: "minimize" });
+    const first = createStudy(db, { directions: ["maximize"], attributes: { config: { seed: 7, name: "Größe 😀" } } });
+    const second = createStudy(db, { directions: ["minimize"] });
     assert.deepEqual(findStudy(db), second);
-    assert.deepEqual(findStudy(db, first.id).attributes, { config: { seed: 7, name: "Größe 😀" } });
+    assert.deepEqual(findStudy(db, first.id).userAttributes, { config: { seed: 7, name: "Größe 😀" } });
     assert.match(first.id, /^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/);
     assert.throws(() => findStudy(db, "unknown"), (error: WinnowError) => {
       return exitCode(error) === 2 && error.remedy.includes(first.id) && error.message.includes("unknown");
@@ -39,57 +44,57 @@ Deno.test("a study is found by its uuid, or as the newest, with its attributes",
 
 Deno.test("a trial goes from RUNNING to COMPLETE with all that was stored of it", async () => {
   await withDatabase((db) => {
-    const study = createStudy(db, { direction: "maximize" });
+    const study = createStudy(db, { directions: ["maximize"] });
     const trial = createTrial(db, study, smallSpace, params);
-    assert.deepEqual([trial.number, trial.state, trial.value, trial.completed], [0, "RUNNING", null, null]);
+    assert.deepEqual([trial.number, trial.state, trial.values, trial.completed], [0, "RUNNING", null, null]);
     assert.deepEqual(trial.params, params);
     assert.deepEqual(Object.keys(trial.params), Object.keys(params));
-    reportIntermediate(db, trial, 2, 0.5);
-    reportIntermediate(db, trial, 1, NaN);
-    reportIntermediate(db, trial, 3, -Infinity);
-    reportIntermediate(db, trial, 2, 0.6); // once more after a resume
-    setTrialAttribute(db, trial, "seed", 3);
-    finishTrial(db, trial, { state: "COMPLETE", value: 0.6 }, { "winnow:checkpoint": "x" });
+    report(db, study, trial, 2, 0.5);
+    report(db, study, trial, 1, NaN);
+    report(db, study, trial, 3, -Infinity);
+    report(db, study, trial, 2, 0.6); // once more after a resume
+    updateTrial(db, study, trial, { userAttributes: { seed: 3 } });
+    finishTrial(db, study, trial, { state: "COMPLETE", value: 0.6 }, { "winnow:checkpoint": "x" });
     const [stored] = listTrials(db, study);
     assert.deepEqual(stored!.intermediate, [
-      { epoch: 1, value: NaN },
-      { epoch: 2, value: 0.6 },
-      { epoch: 3, value: -Infinity },
+      { step: 1, value: NaN },
+      { step: 2, value: 0.6 },
+      { step: 3, value: -Infinity },
     ]);
-    assert.deepEqual([stored!.state, stored!.value], ["COMPLETE", 0.6]);
-    assert.deepEqual(stored!.attributes, { "winnow:trial_id": trial.id, seed: 3, "winnow:checkpoint": "x" });
+    assert.deepEqual([stored!.state, stored!.values], ["COMPLETE", [0.6]]);
+    assert.deepEqual(stored!.userAttributes, { "winnow:trial_id": trial.id, seed: 3, "winnow:checkpoint": "x" });
     assert.ok(Math.abs(Date.parse(stored!.completed!) - Date.now()) < 60_000);
     assert.deepEqual(findTrial(db, trial.id!)?.trial, stored);
     assert.equal(findTrial(db, "unknown"), undefined);
-    assert.throws(() => finishTrial(db, trial, { state: "FAIL" }), RangeError);
-    assert.throws(() => reportIntermediate(db, trial, 4, 1), RangeError);
+    assert.throws(() => finishTrial(db, study, trial, { state: "FAIL" }), RangeError);
+    assert.throws(() => report(db, study, trial, 4, 1), RangeError);
   });
 });
 
 Deno.test("nothing of a refused value is stored", async () => {
   await withDatabase((db) => {
-    const study = createStudy(db, { direction: "maximize" });
+    const study = createStudy(db, { directions: ["maximize"] });
     assert.throws(() => createTrial(db, study, smallSpace, { ...params, "model.layers": 99 }), RangeError);
     assert.deepEqual(listTrials(db, study), []);
     const trial = createTrial(db, study, smallSpace, params);
-    for (const value of [NaN, Infinity]) {
-      assert.throws(() => finishTrial(db, trial, { state: "COMPLETE", value }, { late: 1 }), RangeError);
+    for (const value of [NaN]) {
+      assert.throws(() => finishTrial(db, study, trial, { state: "COMPLETE", value }, { late: 1 }), RangeError);
     }
-    assert.throws(() => reportIntermediate(db, trial, 0.5, 1), RangeError);
+    assert.throws(() => report(db, study, trial, 0.5, 1), RangeError);
     const [stored] = listTrials(db, study);
-    assert.deepEqual([stored!.state, Object.keys(stored!.attributes)], ["RUNNING", ["winnow:trial_id"]]);
+    assert.deepEqual([stored!.state, Object.keys(stored!.userAttributes)], ["RUNNING", ["winnow:trial_id"]]);
   });
 });
 
 Deno.test("trials are numbered within their study, and the best is the earliest of equals", async () => {
   await withDatabase((db) => {
-    const [one, two] = [createStudy(db, { direction: "maximize" }), createStudy(db, { direction: "minimize" })];
+    const [one, two] = [createStudy(db, { directions: ["maximize"] }), createStudy(db, { directions: ["minimize"] })];
     for (const value of [0.2, 0.9, 0.9, 0.1]) {
       for (const study of [one, two]) {
-        finishTrial(db, createTrial(db, study, smallSpace, params), { state: "COMPLETE", value });
+        finishTrial(db, study, createTrial(db, study, smallSpace, params), { state: "COMPLETE", value });
       }
     }
-    finishTrial(db, createTrial(db, one, smallSpace, params), { state: "FAIL" });
+    finishTrial(db, one, createTrial(db, one, smallSpace, params), { state: "FAIL" });
     assert.deepEqual(listTrials(db, one).map((trial) => trial.number), [0, 1, 2, 3, 4]);
     assert.equal(bestTrial(listTrials(db, one), "maximize")?.number, 1);
     assert.equal(bestTrial(listTrials(db, two), "minimize")?.number, 3);
@@ -115,7 +120,7 @@ Deno.test("a database that is damaged, another program's or of another revision 
 
 Deno.test("another program may read the file between our writes, and hold it for a while", async () => {
   await withDatabase(async (db) => {
-    const study = createStudy(db, { direction: "maximize" });
+    const study = createStudy(db, { directions: ["maximize"] });
     const reader = new DatabaseSync(db.path, { readOnly: true });
     createTrial(db, study, smallSpace, params);
     assert.equal(reader.prepare("SELECT count(*) AS n FROM trials").get()!["n"], 1);
