@@ -4,7 +4,7 @@ import { drawParams, openSample, sampledSpace, STEPS, tryConfiguration } from ".
 import { withFolder } from "../support/commands.ts";
 
 /** A seed whose 20 configurations have every choice of the space somewhere. */
-const SEED = 2;
+const SEED = 85;
 
 Deno.test("random configurations of the full space train, and learn one batch", async (t) => {
   await withFolder(async (folder) => {
