@@ -4,7 +4,15 @@ import { onCommit, type StudyDatabase } from "./database.ts";
 import type { Pruner } from "./pruners/pruner.ts";
 import { isSingle } from "./samplers/axis.ts";
 import type { RelativeSample, Sampler } from "./samplers/sampler.ts";
-import { areCompatible, type Category, checkDistribution, contains, type Distribution, type Params } from "./space.ts";
+import {
+  areCompatible,
+  type Category,
+  checkDistribution,
+  contains,
+  type Distribution,
+  isRepresentable,
+  type Params,
+} from "./space.ts";
 import { readTrial, recordHeartbeat, type StoredStudy, type TrialUpdate, updateTrial } from "./study_db.ts";
 import type { FrozenTrial, StudyHistory } from "./trial.ts";
 import { knownDistribution } from "./trial_reader.ts";
@@ -118,6 +126,14 @@ export function liveTrial(context: TrialContext, frozen: FrozenTrial): LiveTrial
   const draw = (name: string, distribution: Distribution): Category => {
     if (Object.hasOwn(enqueued, name)) {
       const value = enqueued[name]!;
+      if (!isRepresentable(distribution, value)) {
+        throw inputError(
+          `trial ${number}: the value ${JSON.stringify(value)} of the enqueued ${name} is none of ${
+            describe(distribution)
+          }`,
+          "Tell the trial FAIL, and enqueue another value.",
+        );
+      }
       if (!contains(distribution, value)) {
         warn(`trial ${number}: the value ${JSON.stringify(value)} of the enqueued ${name} is not in its distribution`);
       }
@@ -128,8 +144,7 @@ export function liveTrial(context: TrialContext, frozen: FrozenTrial): LiveTrial
     }
     const visible = context.pruner.visibleTo?.(context.history, number) ?? context.history;
     relative ??= context.sampler.sampleRelative(visible, number);
-    const drawn = relative.params[name];
-    const from = relative.space[name];
+    const drawn = own(relative.params, name), from = own(relative.space, name);
     if (
       drawn !== undefined && from !== undefined && areCompatible(from, distribution) && contains(distribution, drawn)
     ) {
@@ -140,7 +155,7 @@ export function liveTrial(context: TrialContext, frozen: FrozenTrial): LiveTrial
 
   const suggest = (name: string, asked: Distribution): Category => {
     const distribution = checkDistribution(`parameter ${name}`, asked, "Correct what the trial is asked for.");
-    const before = distributions[name];
+    const before = own(distributions, name);
     const known = before ?? knownDistribution(db, study.row, name);
     if (known !== undefined && !areCompatible(known, distribution)) {
       throw inputError(
@@ -215,6 +230,10 @@ export function liveTrial(context: TrialContext, frozen: FrozenTrial): LiveTrial
     discard: () => pending = [],
   };
 }
+
+/** A member by name, which may be "constructor". */
+const own = <T>(record: Readonly<Record<string, T>>, name: string): T | undefined =>
+  Object.hasOwn(record, name) ? record[name] : undefined;
 
 const describe = (distribution: Distribution): string => JSON.stringify(distribution);
 

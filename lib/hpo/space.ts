@@ -141,19 +141,28 @@ export function spaceSize(space: SearchSpace): { combinations: bigint; continuou
 }
 
 /**
- * Optuna's internal representation of a value: the number itself, or the index of the category. A number may lie outside
- * the range, as an enqueued trial's may.
+ * Whether Optuna can write a value down as one of a distribution: one of the choices, or a number of the kind. It may lie
+ * outside the range, as an enqueued trial's may.
+ */
+export function isRepresentable(distribution: Distribution, value: Category): boolean {
+  if (distribution.type === "categorical") return distribution.choices.some((choice) => isSame(choice, value));
+  return distribution.type === "int" ? Number.isSafeInteger(value) : Number.isFinite(value);
+}
+
+/** Equality of categories: NaN, which Optuna's choices may hold, is itself. */
+const isSame = (a: Category | undefined, b: Category | undefined): boolean => a === b || Object.is(a, b);
+
+/**
+ * Optuna's internal representation of a value: the number itself, or the index of the category.
  *
- * @throws a RangeError for a value of another type, or none of the choices
+ * @throws a RangeError for a value that is not representable
  */
 export function toInternal(distribution: Distribution, value: Category): number {
-  if (distribution.type === "categorical") {
-    const index = distribution.choices.findIndex((choice) => Object.is(choice, value) || choice === value);
-    if (index >= 0) return index;
-  } else if (typeof value === "number" && Number.isFinite(value)) {
-    if (distribution.type === "float" || Number.isInteger(value)) return value;
+  if (!isRepresentable(distribution, value)) {
+    throw new RangeError(`Expected a value of ${JSON.stringify(distribution)} but found ${JSON.stringify(value)}`);
   }
-  throw new RangeError(`Expected a value of ${JSON.stringify(distribution)} but found ${JSON.stringify(value)}`);
+  if (distribution.type !== "categorical") return value as number;
+  return distribution.choices.findIndex((choice) => isSame(choice, value));
 }
 
 /** The value that Optuna's internal representation stands for. */
@@ -211,7 +220,7 @@ export function areCompatible(one: Distribution, other: Distribution): boolean {
   if (one.type === "categorical" && other.type === "categorical") {
     const { choices } = other;
     return one.choices.length === choices.length &&
-      one.choices.every((choice, i) => Object.is(choice, choices[i]) || choice === choices[i]);
+      one.choices.every((choice, i) => isSame(choice, choices[i]));
   }
   if (one.type === "categorical" || other.type === "categorical") return false;
   return one.type === other.type && (one.log ?? false) === (other.log ?? false);

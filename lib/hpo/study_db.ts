@@ -162,7 +162,7 @@ function insertParams(db: StudyDatabase, row: number, params: Params, space: Rea
       "ON CONFLICT (trial_id, param_name) DO NOTHING",
   );
   for (const [name, value] of Object.entries(params)) {
-    const distribution = space[name];
+    const distribution = Object.hasOwn(space, name) ? space[name] : undefined;
     if (distribution === undefined) throw new RangeError(`Expected a distribution for parameter "${name}"`);
     insert.run(row, name, toInternal(distribution, value), toOptunaJson(distribution));
   }

@@ -7,7 +7,7 @@ import { optimize, type OptimizeOptions } from "./optimize.ts";
 import { bestTrial, paretoFront } from "./best_trials.ts";
 import type { Pruner } from "./pruners/pruner.ts";
 import type { Sampler } from "./samplers/sampler.ts";
-import type { Params, SearchSpace } from "./space.ts";
+import type { Distribution, Params, SearchSpace } from "./space.ts";
 import {
   insertTrial,
   readStudy,
@@ -20,7 +20,7 @@ import {
 } from "./study_db.ts";
 import type { Direction, FrozenTrial, StudyHistory } from "./trial.ts";
 import { checkTemplate, endOf, hasParams, type Told } from "./trial_outcome.ts";
-import { readHistory, TRIAL_ID } from "./trial_reader.ts";
+import { knownDistribution, readHistory, TRIAL_ID } from "./trial_reader.ts";
 
 /** How to search. */
 export interface StudyParts {
@@ -115,10 +115,13 @@ export interface Study extends Disposable {
    * Adds a trial that ran elsewhere: of an earlier study, say. It gets the next number, and no uuid.
    *
    * @throws an input error for a trial that could not have been: COMPLETE without values, a parameter without a distribution
-   *   or outside it, another number of objectives
+   *   or outside it or of another kind than in this study, another number of objectives
    */
   addTrial(trial: TrialTemplate): void;
-  /** Adds all of them or, where one is refused, none. `study.addTrials(earlier.trials)` is a warm start. */
+  /**
+   * Adds all of them as they are or, where one is refused, none. A warm start from an earlier study:
+   * `study.addTrials(earlier.trials.filter(({ state }) => state === "COMPLETE"))`.
+   */
   addTrials(trials: Iterable<TrialTemplate>): void;
   /** Stores something to remember with the study; any JSON. */
   setUserAttribute(key: string, value: unknown): void;
@@ -209,8 +212,14 @@ export function openStudy(db: StudyDatabase, opened: StoredStudy, options: Study
   };
 
   const addTrials = (trials: Iterable<TrialTemplate>) => {
-    const checked = [...trials].map((trial) => checkTemplate(trial, directions));
-    transaction(db, () => checked.forEach((trial) => insertTrial(db, opened, trial)));
+    const added = new Map<string, Distribution>();
+    const known = (name: string) => knownDistribution(db, row, name) ?? added.get(name);
+    transaction(db, () => {
+      for (const trial of trials) {
+        insertTrial(db, opened, checkTemplate(trial, directions, known));
+        for (const [name, one] of Object.entries(trial.distributions ?? {})) if (!added.has(name)) added.set(name, one);
+      }
+    });
   };
 
   const isExhausted = () => sampler.exhausted?.(history()) ?? false;

@@ -1,6 +1,6 @@
 /** What a trial comes to, and what a trial must be to be added: Optuna's rules. */
 import { inputError } from "../support/errors.ts";
-import { type Category, contains, type Params } from "./space.ts";
+import { areCompatible, type Category, contains, type Distribution, type Params } from "./space.ts";
 import type { TrialTemplate, TrialUpdate } from "./study_db.ts";
 import { type Direction, FINISHED, type FrozenTrial } from "./trial.ts";
 import { TRIAL_ID } from "./trial_reader.ts";
@@ -44,8 +44,17 @@ function refusalOf(values: readonly number[] | null | undefined, directions: rea
   return `expected ${directions.length} values, one per objective, but found ${values.length}`;
 }
 
-/** A trial to add as it is to be stored. @throws an input error for one that could not have been */
-export function checkTemplate(trial: TrialTemplate, directions: readonly Direction[]): TrialTemplate {
+/**
+ * A trial to add as it is to be stored.
+ *
+ * @param known The distribution that the study has had for a parameter.
+ * @throws an input error for one that could not have been
+ */
+export function checkTemplate(
+  trial: TrialTemplate,
+  directions: readonly Direction[],
+  known: (name: string) => Distribution | undefined,
+): TrialTemplate {
   const refuse = (what: string) => inputError(`trial to add: ${what}`, "Correct it, or leave it out.");
   const { state, params = {}, distributions = {}, values } = trial;
   if (state === "COMPLETE") {
@@ -55,12 +64,16 @@ export function checkTemplate(trial: TrialTemplate, directions: readonly Directi
     throw refuse(`a ${state} trial with values ${values.join(", ")}`);
   }
   for (const [name, value] of Object.entries(params)) {
-    const distribution = distributions[name];
+    const distribution = Object.hasOwn(distributions, name) ? distributions[name] : undefined;
     if (distribution === undefined) throw refuse(`parameter ${name} has no distribution`);
     if (!contains(distribution, value)) {
       throw refuse(
         `parameter ${name}: expected one of ${JSON.stringify(distribution)} but found ${JSON.stringify(value)}`,
       );
+    }
+    const before = known(name);
+    if (before !== undefined && !areCompatible(before, distribution)) {
+      throw refuse(`parameter ${name} of ${JSON.stringify(distribution)}, in this study ${JSON.stringify(before)}`);
     }
   }
   const now = new Date().toISOString();

@@ -2,7 +2,7 @@
  * Trials out of Optuna's tables. A finished trial never changes, so it is read once and is the same object from then on;
  * of the others those are read again that this process has written to, and all of them when another one has written.
  */
-import { guarded, snapshot, statement, type StudyDatabase } from "./database.ts";
+import { guarded, onCommit, snapshot, statement, type StudyDatabase } from "./database.ts";
 import { fromDatetime, fromValueRow, parseAttribute } from "./optuna_values.ts";
 import { type Distribution, fromInternal, fromOptunaJson } from "./space.ts";
 import { FINISHED, type FrozenTrial, type TrialState } from "./trial.ts";
@@ -18,10 +18,10 @@ interface Known {
   trials: readonly FrozenTrial[];
   /** The newest row that was read. */
   last: number;
-  /** The first distribution of each parameter. */
-  distributions: Map<string, Distribution>;
-  /** Rows that this connection has written to since. */
-  touched: Set<number>;
+  /** A distribution that each parameter has had, and in which row. */
+  distributions: Map<string, { row: number; distribution: Distribution }>;
+  /** Rows that this connection has written to since, and a mark of the last write. */
+  touched: Map<number, symbol>;
 }
 
 /** By database and row of the study. */
@@ -32,14 +32,14 @@ function knownOf(db: StudyDatabase, study: number): Known {
   if (studies === undefined) known.set(db, studies = new Map());
   let found = studies.get(study);
   if (found === undefined) {
-    studies.set(study, found = { version: -1, trials: [], last: 0, distributions: new Map(), touched: new Set() });
+    studies.set(study, found = { version: -1, trials: [], last: 0, distributions: new Map(), touched: new Map() });
   }
   return found;
 }
 
 /** Marks a trial as written to: its next reading is from the file. */
 export function touch(db: StudyDatabase, study: number, row: number): void {
-  knownOf(db, study).touched.add(row);
+  knownOf(db, study).touched.set(row, Symbol());
 }
 
 const dataVersion = (db: StudyDatabase) => Number(statement(db, "PRAGMA data_version").get()!["data_version"]);
@@ -51,17 +51,16 @@ export function readHistory(db: StudyDatabase, study: number): readonly FrozenTr
 
 /** The distribution that a study's trials have had for a parameter, or undefined. */
 export function knownDistribution(db: StudyDatabase, study: number, name: string): Distribution | undefined {
-  return refreshed(db, study).distributions.get(name);
+  return refreshed(db, study).distributions.get(name)?.distribution;
 }
 
 function refreshed(db: StudyDatabase, study: number): Known {
   const found = knownOf(db, study);
   if (found.touched.size === 0 && guarded(db, () => dataVersion(db)) === found.version) return found;
-  // What is read within a transaction of ours may be rolled back: it stays marked, and is read again after it.
-  const tentative = db.connection.isTransaction ? new Set(found.touched) : new Set<number>();
-  return snapshot(db, () => {
+  const written = [...found.touched];
+  snapshot(db, () => {
     const version = dataVersion(db);
-    const again = new Set(found.touched);
+    const again = new Set(written.map(([row]) => row));
     if (version !== found.version) {
       for (const { row, state } of found.trials) if (!FINISHED.has(state)) again.add(row);
     }
@@ -70,17 +69,33 @@ function refreshed(db: StudyDatabase, study: number): Known {
       : [...again].filter((row) => row <= found.last).flatMap((row) => readTrials(db, study, { row }));
     if (found.version !== -1) changed.push(...readTrials(db, study, { after: found.last }));
     found.trials = merged(found.trials, again, changed);
-    for (const { row, distributions } of changed) {
-      found.last = Math.max(found.last, row);
-      if (tentative.has(row)) continue;
-      for (const [name, one] of Object.entries(distributions)) {
-        if (!found.distributions.has(name)) found.distributions.set(name, one);
-      }
-    }
+    found.last = changed.reduce((last, { row }) => Math.max(last, row), found.last);
+    learnDistributions(found, again, changed);
     found.version = version;
-    found.touched = tentative;
-    return found;
   });
+  // What was read within a transaction of ours may be undone, and is read again then.
+  onCommit(db, () => {
+    for (const [row, mark] of written) if (found.touched.get(row) === mark) found.touched.delete(row);
+  });
+  return found;
+}
+
+/** Adds the distributions of trials that were read; of one that is gone (a transaction undone) they are forgotten. */
+function learnDistributions(
+  { distributions, trials }: Known,
+  again: ReadonlySet<number>,
+  changed: readonly FrozenTrial[],
+): void {
+  const present = new Map(changed.map((trial) => [trial.row, trial]));
+  const isGone = ([name, { row }]: [string, { row: number }]) =>
+    again.has(row) && !Object.hasOwn(present.get(row)?.distributions ?? {}, name);
+  const anew = [...distributions].some(isGone);
+  if (anew) distributions.clear();
+  for (const { row, distributions: own } of anew ? trials : changed) {
+    for (const [name, distribution] of Object.entries(own)) {
+      if (!distributions.has(name)) distributions.set(name, { row, distribution });
+    }
+  }
 }
 
 /** The trials with those of the rows `again` replaced by what was read of them now; one that is no longer there goes. */
