@@ -5,7 +5,7 @@ import { makeFolder, syncFolder } from "./atomic_file.ts";
 import { freeBytes } from "./free_space.ts";
 import { errorCode } from "./fs_error.ts";
 
-export { formatBytes, freeBytes } from "./free_space.ts";
+export { diskSpace, formatBytes, freeBytes } from "./free_space.ts";
 
 /** State, configuration, tokenizer and manifest beside the tensors: a flat allowance of 1 MB in each checkpoint. */
 export const CHECKPOINT_OVERHEAD_BYTES = 1_000_000;
