@@ -14,7 +14,10 @@ export interface Artifact {
 /** The entries of a folder with their bytes, largest first; checkpoints of a trial are entries of their own. */
 export async function largestArtifacts(experiments: string, count: number): Promise<Artifact[]> {
   const found: Artifact[] = [];
-  const add = async (path: string) => found.push({ path, bytes: await folderBytes(path) });
+  const add = async (path: string) => {
+    const entry = await Deno.lstat(path).catch(() => null);
+    if (entry) found.push({ path, bytes: entry.isDirectory ? await folderBytes(path) : entry.size });
+  };
   for (const entry of await entriesOf(experiments)) {
     const path = join(experiments, entry.name);
     if (entry.isDirectory && entry.name.startsWith("trial_")) {

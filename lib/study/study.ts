@@ -13,6 +13,7 @@ import type { TrainingProgress } from "../train/trainer.ts";
 import { concludeStudy, type StudyResult } from "./conclude.ts";
 import { contextPreflight, describeContext, openContext } from "./context.ts";
 import { latestUnfinished, reopen, studyAttributes, withStudies } from "./stored.ts";
+import { openStudyStorage, studyCheckpointBytes } from "./study_storage.ts";
 import { dataReference, encodedSplits, runTrial, type StudyContext } from "./trial.ts";
 
 /** What a command shows of a study. */
@@ -63,7 +64,8 @@ export async function resumeStudy(
   return await withStudies(experiments, async (db) => {
     const study = studyId === undefined ? latestUnfinished(db) : findStudy(db, studyId);
     const context = await reopen(study, experiments, signal);
-    hooks.say(describeContext(context, await contextPreflight(context)));
+    const ownedBytes = await studyCheckpointBytes(db, study, experiments);
+    hooks.say(describeContext(context, await contextPreflight(context, ownedBytes)));
     hooks.say(`study        ${study.id}, resumed`);
     return await runToEnd(db, study, context, hooks);
   });
@@ -76,6 +78,7 @@ async function runToEnd(
   hooks: StudyHooks,
 ): Promise<StudyResult> {
   const { config, signal } = context;
+  using storage = await openStudyStorage(db, study, config, hooks.say);
   const initial = Object.fromEntries(Object.keys(config.search_space).map((key) => [key, valueOf(config, key)]));
   const search = runStudy({
     db,
@@ -86,15 +89,23 @@ async function runToEnd(
     signal,
     onEvent: (event) => hooks.onEvent(event, config.study.metric),
     runTrial: async (trial) => {
-      const files = openLogFiles(join(trialFolder(config.paths.experiments, trial.id), "logs"));
+      const folder = join(trialFolder(config.paths.experiments, trial.id), "logs");
+      const files = openLogFiles(folder, { onFull: storage.giveUpReserve });
       const log = createLogger([files.sink], { component: "trainer", trial: trial.id });
+      storage.useLog(log);
       try {
-        return await runTrial(context, trial, hooks, log);
+        await storage.keeper.sweep();
+        return await runTrial(context, trial, hooks, log, storage);
       } catch (error) {
-        log.error(error instanceof Error ? error.message : String(error));
+        log.error(
+          error instanceof Error ? error.message : String(error),
+          error instanceof WinnowError && error.remedy !== "" ? { remedy: error.remedy } : {},
+        );
         throw error;
       } finally {
-        files.close();
+        storage.useLog(undefined);
+        const lost = files.close();
+        if (lost > 0) hooks.say(`warning: ${lost} bytes of the log in ${folder} met a full disk and are lost`);
       }
     },
   });
@@ -104,6 +115,7 @@ async function runToEnd(
     const remedy = `Continue with \`deno task resume --study-id ${study.id} ${place}\``;
     throw new WinnowError("interrupted", error.message, remedy, { cause: error });
   });
+  await storage.keeper.sweep();
   return await concludeStudy(db, study, context, hooks);
 }
 

@@ -39,6 +39,7 @@ import {
   openModel,
 } from "./model_source.ts";
 import { preflight } from "./preflight.ts";
+import type { StudyStorage } from "./study_storage.ts";
 import { encoderRecord, tuningSignature } from "./tuning.ts";
 
 /** What a study stands on: its configuration, or in `trialContext` a trial's, with the model that it names. */
@@ -226,6 +227,7 @@ export async function runTrial(
   trial: RunningTrial,
   events: TrialEvents,
   log: Logger,
+  storage: StudyStorage,
 ): Promise<TrialResult> {
   const started = performance.now();
   const context = await trialContext(study, trial.params);
@@ -242,7 +244,14 @@ export async function runTrial(
 
   const { splits } = encodedSplits(context);
   const augmentation = await trainingAugmentation(context);
-  const { plan, memory } = await preflight(config, context.gpu, engineOptions(context), shortestLength(context));
+  const ownedBytes = await storage.keeper.bytes();
+  const { plan, memory, weightsBytes, optimizerBytes } = await preflight(
+    config,
+    context.gpu,
+    engineOptions(context),
+    shortestLength(context),
+    { ownedBytes },
+  );
   log.info("trial started", {
     resume: trial.resume,
     params: trial.params,
@@ -272,6 +281,7 @@ export async function runTrial(
       files: modelFiles(context),
       checkpoints,
       retention: config.retention,
+      keeper: storage.keeper.trial(trial.id, weightsBytes + optimizerBytes),
       resume: trial.resume,
       signal: context.signal,
       initialise: () => initialiseParameters(engine, context.model, config.seed),
@@ -289,7 +299,7 @@ export async function runTrial(
       },
       onEpoch: (record) => {
         log.info("epoch", { ...record, gpu_bytes: context.gpu.allocatedBytes });
-        trial.report(record.validation[metric]!, record.epoch);
+        storage.withReserve(() => trial.report(record.validation[metric]!, record.epoch));
       },
       onCheckpoint: (checkpoint, seconds) => {
         savingSeconds += seconds;

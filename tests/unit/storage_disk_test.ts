@@ -33,7 +33,15 @@ Deno.test("freeBytes equals df's available bytes, also for a path that does not 
 
 Deno.test("preflight: (weights + optimizer + 1 MB) × (last + best), and one more while saving", async () => {
   await withFolder(async (folder) => {
-    const plan = { weightsBytes: 4e6, optimizerBytes: 8e6, keepLast: 2, keepBest: 1 };
+    const plan = {
+      weightsBytes: 4e6,
+      optimizerBytes: 8e6,
+      keepLast: 2,
+      keepBest: 1,
+      isSearch: false,
+      capBytes: 1e10,
+      ownedBytes: 0,
+    };
     const found = await preflight(plan, folder);
     assert.equal(found.perCheckpointBytes, 13e6);
     assert.equal(found.neededBytes, 13e6 * 4);
