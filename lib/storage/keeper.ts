@@ -32,6 +32,8 @@ export interface KeeperOptions {
   isCritical(): boolean;
   /** Free and total bytes; those of the file system of `experiments` unless given. */
   space?(): Promise<{ freeBytes: number; totalBytes: number }>;
+  /** Tells whether a checkpoint that is relied upon is sound, by throwing; `verifyCheckpoint` unless given. */
+  verify?(folder: string): Promise<unknown>;
   onEvent?(event: RetentionEvent): void;
 }
 
@@ -79,7 +81,7 @@ export function describeStored(trial: string, checkpoint: Checkpoint): Stored {
 }
 
 /** Which checkpoints a decision relies on: in each trial that loses one the newest that stays, and the best of all. */
-function reliedOn<T extends StudyCheckpoint>(
+export function reliedOn<T extends StudyCheckpoint>(
   { keep, reduce, remove }: RetentionDecision<T>,
   metric: string,
   direction: Direction,
@@ -138,6 +140,7 @@ export function openKeeper(options: KeeperOptions): Keeper {
       (decision) => reliedOn(decision, metric, direction),
       verified,
       warn,
+      options.verify,
     );
     for (const one of all) if (!sound.includes(one)) damaged.add(one.folder);
     for (const trial of new Set(all.filter((one) => damaged.has(one.folder)).map((one) => one.trial))) {

@@ -32,6 +32,7 @@ export async function soundPlan<T extends Checkpoint, P extends RetentionPlan<T>
   reliedOn: (plan: P) => readonly T[],
   verified: Verified,
   onWarning: OnWarning,
+  verify: (folder: string) => Promise<unknown> = verifyCheckpoint,
 ): Promise<{ plan: P; sound: readonly T[] }> {
   let sound = checkpoints;
   for (;;) {
@@ -39,7 +40,7 @@ export async function soundPlan<T extends Checkpoint, P extends RetentionPlan<T>
     if (found.remove.length + found.reduce.length === 0) return { plan: found, sound };
     let damaged: T | undefined;
     for (const one of reliedOn(found).filter(({ folder }) => !verified.has(folder))) {
-      const damage = await verifyCheckpoint(one.folder).then(() => null, (error: WinnowError) => error);
+      const damage = await verify(one.folder).then(() => null, (error: WinnowError) => error);
       if (damage === null) {
         verified.add(one.folder);
         continue;

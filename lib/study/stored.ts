@@ -12,9 +12,9 @@ import { studyDatabasePath } from "../storage/layout.ts";
 import { lockFolder } from "../storage/lock.ts";
 import { inputError, storageError } from "../support/errors.ts";
 import { openContext } from "./context.ts";
+import { CONFIG } from "./study_storage.ts";
 import { dataReference, type StudyContext } from "./trial.ts";
 
-const CONFIG = "winnow:config";
 const DATA = "winnow:data";
 
 /** How long a command waits for the run before it, which may just have been killed, to end. */

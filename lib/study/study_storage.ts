@@ -7,12 +7,15 @@ import { listCheckpoints } from "../storage/checkpoint.ts";
 import { formatBytes } from "../storage/free_space.ts";
 import { type Keeper, openKeeper, type RetentionEvent } from "../storage/keeper.ts";
 import { checkpointsFolder } from "../storage/layout.ts";
-import { startMonitor } from "../storage/monitor.ts";
+import { type MonitorReading, startMonitor } from "../storage/monitor.ts";
 import { giveUpReserve, takeReserve } from "../storage/reserve.ts";
 import type { StudyPolicy, TrialStanding } from "../storage/retention_plan.ts";
 import { isFullDiskError } from "../storage/usage.ts";
 import { parseByteSize } from "../support/byte_size.ts";
 import type { Logger } from "../support/logging.ts";
+
+/** The study attribute that holds its configuration. */
+export const CONFIG = "winnow:config";
 
 /** What keeps a study's storage in order while it runs. */
 export interface StudyStorage extends Disposable {
@@ -70,16 +73,22 @@ export async function openStudyStorage(
   const { disk_space_threshold_percent: thresholdPercent, monitor_interval_seconds } = config.retention;
   await takeReserve(experiments);
   let log: Logger | undefined;
+  /** A reading between two trials waits for the next log. */
+  let unlogged: MonitorReading | undefined;
+  const logReading = ({ level, message, freeBytes, totalBytes }: MonitorReading, log: Logger) => {
+    const details = { free_bytes: freeBytes, total_bytes: totalBytes };
+    if (level === "INFO") log.info(message, details);
+    else if (level === "WARNING") log.warning(message, details);
+    else log.error(message, details);
+  };
   const monitor = startMonitor({
     folder: experiments,
     intervalSeconds: monitor_interval_seconds,
     thresholdPercent,
-    onReading: ({ level, message, freeBytes, totalBytes }) => {
-      const details = { free_bytes: freeBytes, total_bytes: totalBytes };
-      if (level === "INFO") log?.info(message, details);
-      else if (level === "WARNING") log?.warning(message, details);
-      else log?.error(message, details);
-      if (level !== "INFO") say(`${level.toLowerCase()}: ${message}`);
+    onReading: (reading) => {
+      if (log) logReading(reading, log);
+      else unlogged = reading;
+      if (reading.level !== "INFO") say(`${reading.level.toLowerCase()}: ${reading.message}`);
     },
   });
   const onEvent = (event: RetentionEvent) => {
@@ -104,7 +113,11 @@ export async function openStudyStorage(
   });
   return {
     keeper,
-    useLog: (next) => log = next?.with({ component: "storage" }),
+    useLog: (next) => {
+      log = next?.with({ component: "storage" });
+      if (log && unlogged) logReading(unlogged, log);
+      if (log) unlogged = undefined;
+    },
     giveUpReserve: () => void giveUpReserve(experiments),
     withReserve(body) {
       try {
