@@ -219,7 +219,7 @@ export const configSchema = z.strictObject({
     keep_best_k_max: z.int().min(1)
       .describe("The most that ties with the k-th add up to; those that tie with the best stay in any number"),
     max_total_size: z.union([positive, z.string().regex(BYTE_SIZE_PATTERN)])
-      .describe("Bytes that all checkpoints of a study may take, one save in progress aside: a number or 10 GB"),
+      .describe("Bytes that all checkpoints of a study may take: a number, or a text such as 10 GB"),
     min_interval_epochs: z.int().min(1)
       .describe("Save every so many epochs; the best epochs and the last one are always saved"),
     save_every_steps: z.int().min(1).nullable().describe("Also save a resume point inside an epoch"),

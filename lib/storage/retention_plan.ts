@@ -94,7 +94,7 @@ export const PRUNING_STRATEGIES = ["oldest_first", "smallest_first"] as const;
 
 /** What a study may keep. */
 export interface StudyPolicy extends RetentionPolicy {
-  /** Bytes that all checkpoints of the study may take, one save in progress aside. */
+  /** Bytes that all checkpoints of the study may take; one save in progress is on top where the least that stays fills it. */
   readonly maxTotalBytes: number;
   readonly strategy: typeof PRUNING_STRATEGIES[number];
 }
@@ -166,9 +166,10 @@ const TIGHT: RetentionPolicy = { keep_last_n: 0, keep_best_k: 1, keep_best_k_max
  *
  * Pressure is that the next save would not fit in the cap or on the disk, or that less than `wantedBytes` would be free
  * beside it. It goes in steps until there is none: (1) what is unprotected goes, as always; (2) trials that have ended, and
- * those from the next on, keep their best only and no last ones; (3) checkpoints go in the order of `strategy` until the
- * save fits, up to the single best one of the study and the resume point of each running trial. Step 3 is for what the cap and the
- * next save need, not for `wantedBytes`: it may take one that ties with the best.
+ * those from the next on, keep their best only and no last ones; (3) what is no resume point loses its optimizer state, then
+ * checkpoints go in the order of `strategy` until the save fits, up to the single best one of the study and the resume
+ * point of each running trial. Step 3 is for what the cap and the next save need, not for `wantedBytes`: it may take one
+ * that ties with the best.
  */
 export function decideRetention<T extends StudyCheckpoint>(state: RetentionState<T>): RetentionDecision<T> {
   const standing = new Map(state.trials.map((trial) => [trial.id, trial]));
@@ -183,9 +184,10 @@ export function decideRetention<T extends StudyCheckpoint>(state: RetentionState
     [...keep, ...reduce].reduce((sum, one) => sum + one.bytes, 0) -
     reduce.reduce((sum, one) => sum + one.optimizerBytes, 0);
   const freeAfter = (plan: RetentionPlan<T>) => freeBytes + total - bytesAfter(plan);
-  const isShort = (plan: RetentionPlan<T>) =>
-    bytesAfter(plan) + neededBytes > maxTotalBytes || freeAfter(plan) < Math.max(neededBytes, wantedBytes);
-  const doesNotFit = (plan: RetentionPlan<T>) => bytesAfter(plan) > maxTotalBytes || freeAfter(plan) < neededBytes;
+  // The save on top is counted in, so that the cap holds while it is written too.
+  const doesNotFit = (plan: RetentionPlan<T>) =>
+    bytesAfter(plan) + neededBytes > maxTotalBytes || freeAfter(plan) < neededBytes;
+  const isShort = (plan: RetentionPlan<T>) => doesNotFit(plan) || freeAfter(plan) < wantedBytes;
 
   let tightFrom = state.tightFrom;
   let plan = decide(tightFrom);
@@ -201,7 +203,14 @@ export function decideRetention<T extends StudyCheckpoint>(state: RetentionState
   }
   if (doesNotFit(plan)) {
     pressure = 3;
-    for (const one of lastToGo(state, ours, standing, plan)) {
+    const resumePoints = resumePointsOf(state, ours);
+    // Last ones that were to stay whole first give up what only a resume needs.
+    for (const one of plan.keep.filter((one) => one.resumable && !resumePoints.has(one))) {
+      plan.keep = plan.keep.filter((other) => other !== one);
+      plan.reduce.push(one);
+      plan.reasons.set(one, "disk pressure: only the resume point stays whole");
+    }
+    for (const one of lastToGo(state, ours, standing, plan, resumePoints)) {
       if (!doesNotFit(plan)) break;
       plan.remove.push(one);
       plan.reasons.set(one, "disk pressure: only the study's best and the resume point stay");
@@ -289,21 +298,28 @@ function order<T extends StudyCheckpoint>(checkpoints: T[], strategy: StudyPolic
   return strategy === "smallest_first" ? checkpoints.sort((a, b) => a.bytes - b.bytes) : checkpoints;
 }
 
+/** The point that each trial which runs would be resumed from. */
+function resumePointsOf<T extends StudyCheckpoint>(state: RetentionState<T>, ours: readonly T[]): Set<T> {
+  const running = state.trials.filter(isUnfinished).filter(({ id }) => !(id === state.current && state.finished));
+  const found = running.map(({ id }) => ours.findLast((one) => one.trial === id && one.resumable));
+  return new Set(found.filter((one) => one !== undefined));
+}
+
 /** What may go in step 3, in its order: all but one best checkpoint of the study and the resume points. */
 function lastToGo<T extends StudyCheckpoint>(
   state: RetentionState<T>,
   ours: readonly T[],
   standing: ReadonlyMap<string, TrialStanding>,
   plan: RetentionPlan<T>,
+  resumePoints: ReadonlySet<T>,
 ): T[] {
   const left = new Set([...plan.keep, ...plan.reduce]);
   const staying = ours.filter((one) => left.has(one));
   const isComplete = (one: T) => standing.get(one.trial)!.state === "COMPLETE";
-  const resumePoints = state.trials.filter(isUnfinished).filter(({ id }) => !(id === state.current && state.finished))
-    .map(({ id }) => staying.findLast((one) => one.trial === id && one.resumable));
-  // Among equals that of a trial that has ended, which cannot fail any more.
+  // Among equals that of a trial that has ended, which cannot fail any more, else one that stays anyway.
   const tied = bestCheckpoints(state, staying);
-  const top = tied.find(isComplete) ?? tied[0] ?? (resumePoints.some((one) => one) ? undefined : staying.at(-1));
+  const top = tied.find(isComplete) ?? tied.find((one) => resumePoints.has(one)) ?? tied[0] ??
+    (resumePoints.size > 0 ? undefined : staying.at(-1));
   // A trial that has just been trained is about to be reported with its best checkpoint.
   const result = state.finished
     ? bestCheckpoints(state, staying.filter((one) => one.trial === state.current))[0]
