@@ -105,9 +105,16 @@ export function openLogFile(path: string, options: LogFileOptions = {}): LogFile
   const flush = () => {
     for (let first = waiting[0]; first !== undefined; first = waiting[0]) {
       while (written < first.length) {
-        const count = writeSync(file, first, written);
-        written += count;
-        size += count;
+        const before = fstatSync(file).size;
+        try {
+          written += writeSync(file, first, written);
+        } catch (error) {
+          // A write that fails may have begun: the rest belongs behind what is there.
+          written += Math.min(first.length - written, Math.max(0, fstatSync(file).size - before));
+          throw error;
+        } finally {
+          size = fstatSync(file).size;
+        }
       }
       waiting.shift();
       waitingBytes -= first.length;
