@@ -77,7 +77,8 @@ export function openLogFile(path: string, options: LogFileOptions = {}): LogFile
   /** The day of the last line. */
   let day = size > 0 ? dayOf(mtime) : dayOf(now());
   /** Bytes to write, and how many of the first are written. */
-  let waiting: Uint8Array[] = [], written = 0, waitingBytes = 0;
+  const waiting: Uint8Array[] = [];
+  let written = 0, waitingBytes = 0;
 
   const reopen = () => {
     closeSync(file);
