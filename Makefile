@@ -11,7 +11,7 @@ CONFIG ?= configs/quickstart.yaml
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test lint fmt train resume evaluate data catalog bench clean
+.PHONY: help setup quickstart test lint fmt train resume evaluate data cleanup catalog bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -42,6 +42,9 @@ evaluate: setup ## make evaluate STUDY=ID or TRIAL=ID
 
 data: setup ## reports on a dataset: make data CONFIG=FILE ARGS="--json data.id=FOLDER"
 	@deno task data --config $(CONFIG) $(ARGS)
+
+cleanup: setup ## lists what can go from the experiments folder; ARGS=--execute deletes it
+	@deno task cleanup $(if $(STUDY),--study-id $(STUDY)) $(ARGS)
 
 catalog: setup ## what a configuration can choose from by name
 	@deno task catalog $(ARGS)

@@ -1,4 +1,4 @@
-/** The command lines of train, resume, evaluate, data, translate and catalog. Unknown options and missing values are input errors. */
+/** The command lines of train, resume, evaluate, data, translate, cleanup and catalog. Unknown options and missing values are input errors. */
 
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import type { Config } from "../config/schema.ts";
@@ -42,6 +42,14 @@ export type EvaluateOptions = CommonOptions & { config?: string } & ({ studyId: 
 /** `data` */
 export interface DataOptions extends CommonOptions {
   config: string;
+}
+
+/** `cleanup` */
+export interface CleanupOptions extends CommonOptions {
+  config?: string;
+  studyId?: string;
+  execute: boolean;
+  data: boolean;
 }
 
 const COMMON_HELP = `  --json         progress to stderr, the result as one JSON object on the last line of stdout
@@ -103,6 +111,19 @@ Reports on a dataset: files, labels, splits, which evidence sentences were found
 data.max_length would cut off, and what keeps training from starting. No text of a post is shown.
 
   --config FILE  the configuration (default ${DEFAULT_CONFIG})
+${COMMON_HELP}`;
+
+/** The text of `cleanup --help`. */
+export const CLEANUP_HELP =
+  `usage: deno task cleanup [--execute] [--study-id ID] [--data] [--config FILE] [--json] [key=value ...]
+
+Lists what can go from the experiments folder, with sizes and reasons: checkpoints that retention does not keep, those of
+failed and pruned trials, and what crashes have left. Never what a resume or the best trials need.
+
+  --execute      deletes what is listed; without it nothing is changed
+  --study-id ID  only this study (default: all, and what belongs to none)
+  --data         also text of posts in the experiments folder (data/): back-translations, generated samples
+  --config FILE  names the experiments folder (paths.experiments)
 ${COMMON_HELP}`;
 
 /** The text of `catalog --help`. */
@@ -230,6 +251,20 @@ export function parseEvaluateOptions(args: readonly string[]): EvaluateOptions {
 export function parseDataOptions(args: readonly string[]): DataOptions {
   const { json, overrides, text } = parse(args, ["config"], "data");
   return { json, overrides, config: text("config") ?? DEFAULT_CONFIG };
+}
+
+/** The command line of `cleanup`. @throws inputError */
+export function parseCleanupOptions(args: readonly string[]): CleanupOptions {
+  const { json, overrides, text, id, flag } = parse(args, ["study-id", "config"], "cleanup", ["execute", "data"]);
+  const studyId = id("study-id"), config = text("config");
+  return {
+    json,
+    overrides,
+    execute: flag("execute"),
+    data: flag("data"),
+    ...(studyId === undefined ? {} : { studyId }),
+    ...(config === undefined ? {} : { config }),
+  };
 }
 
 /** The command line of `catalog`: it is the same for every configuration. @throws inputError */

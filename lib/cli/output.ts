@@ -1,6 +1,7 @@
 /** Who reads which stream: with --json programs read stdout and people stderr, without it people read stdout. */
 
 import { writeSync } from "node:fs";
+import { maskSecrets } from "../support/masking.ts";
 
 const STDOUT = 1;
 const STDERR = 2;
@@ -47,7 +48,7 @@ export interface Output {
 export function createOutput(json: boolean): Output {
   return {
     json,
-    say: (text) => writeStream(json ? STDERR : STDOUT, text + "\n"),
+    say: (text) => writeStream(json ? STDERR : STDOUT, maskSecrets(text) + "\n"),
     finish: (result) => {
       if (json) writeStream(STDOUT, JSON.stringify(result) + "\n");
     },

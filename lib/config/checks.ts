@@ -119,6 +119,13 @@ function trainingChecks({ training, retention }: Config): Problem[] {
         "Expected retention.keep_last_n + retention.keep_best_k to be at least 1, so that a checkpoint remains, but found 0",
     });
   }
+  if (retention.keep_best_k > retention.keep_best_k_max) {
+    problems.push({
+      path: ["retention", "keep_best_k_max"],
+      message: `Expected retention.keep_best_k_max to be at least retention.keep_best_k ${retention.keep_best_k} but ` +
+        `found ${retention.keep_best_k_max}`,
+    });
+  }
   return problems;
 }
 

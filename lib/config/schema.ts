@@ -20,6 +20,8 @@ import { LORA_TARGETS } from "../model/lora.ts";
 import { CLASS_WEIGHTS, CRITERIA_LOSSES } from "../model/losses/registry.ts";
 import { POOLINGS } from "../model/poolings/registry.ts";
 import { TUNING_MODES } from "../model/tuning.ts";
+import { PRUNING_STRATEGIES } from "../storage/retention_plan.ts";
+import { BYTE_SIZE_PATTERN } from "../support/byte_size.ts";
 import { TRACKING_STORES } from "../tracking/stores.ts";
 import { SCHEDULES } from "../train/schedule.ts";
 import { augmentationSchema } from "./augmentation.ts";
@@ -228,9 +230,22 @@ export const configSchema = z.strictObject({
     log_every: z.int().min(1).describe("Optimizer steps between loss readbacks"),
   }),
   retention: z.strictObject({
-    keep_last_n: z.int().min(0),
-    keep_best_k: z.int().min(0),
+    keep_last_n: z.int().min(0).describe("Newest checkpoints of a trial that stay; while it runs at least one does"),
+    keep_best_k: z.int().min(0).describe("Best checkpoints of a trial, and best trials of a study, that stay"),
+    keep_best_k_max: z.int().min(1)
+      .describe("The most that ties with the k-th add up to; those that tie with the best stay in any number"),
+    max_total_size: z.union([positive, z.string().regex(BYTE_SIZE_PATTERN)])
+      .describe("Bytes that all checkpoints of a study may take: a number, or a text such as 10 GB"),
+    min_interval_epochs: z.int().min(1)
+      .describe("Save every so many epochs; the best epochs and the last one are always saved"),
     save_every_steps: z.int().min(1).nullable().describe("Also save a resume point inside an epoch"),
+    disk_space_threshold_percent: z.number().min(0).lt(100)
+      .describe("Free share of the disk below which a warning is logged and checkpoints are kept to the least"),
+    pruning_strategy: z.enum(PRUNING_STRATEGIES).describe(
+      "Which go first where only some have to, under disk pressure",
+    ),
+    monitor_interval_seconds: z.number().min(0.01).max(86_400)
+      .describe("How often the storage monitor looks at the free space"),
   }),
   tracking: z.strictObject({
     store: choice(TRACKING_STORES).describe("Where runs, metrics and reports are tracked"),

@@ -5,7 +5,7 @@ import { makeFolder, syncFolder } from "./atomic_file.ts";
 import { freeBytes } from "./free_space.ts";
 import { errorCode } from "./fs_error.ts";
 
-export { formatBytes, freeBytes } from "./free_space.ts";
+export { diskSpace, formatBytes, freeBytes } from "./free_space.ts";
 
 /** State, configuration, tokenizer and manifest beside the tensors: a flat allowance of 1 MB in each checkpoint. */
 export const CHECKPOINT_OVERHEAD_BYTES = 1_000_000;
@@ -25,27 +25,63 @@ export async function folderBytes(path: string): Promise<number> {
   return bytes;
 }
 
-/** What one trial stores at most, beside what there is. All in bytes. */
+/** What checkpoints will take at most. All in bytes. */
 export interface StoragePreflight {
   perCheckpointBytes: number;
+  /** Of one trial while it runs, the save on top included. */
   neededBytes: number;
+  /** Of the whole study at its peak: the running trial, and what stays of the best ones before it. */
+  studyBytes: number;
+  /** `retention.max_total_size`: beyond it nothing is kept but the save on top. */
+  capBytes: number;
+  /** The least that the cap must hold: a resume point and the best checkpoint. */
+  leastBytes: number;
   freeBytes: number;
+  /** Of checkpoints of this study that are there already, in whose place new ones come. */
+  ownedBytes: number;
+  /** Whether a trial fits, on the disk and under the cap. */
   fits: boolean;
 }
 
+/** What a preflight is asked. */
+export interface StoragePlan {
+  weightsBytes: number;
+  optimizerBytes: number;
+  keepLast: number;
+  keepBest: number;
+  /** Whether other trials come before or after: the best of them are kept too. */
+  isSearch: boolean;
+  capBytes: number;
+  ownedBytes: number;
+}
+
 /**
- * The room that one trial's checkpoints take at most: (weights + optimizer + 1 MB) × (keepLast + keepBest), and once
- * more for the new checkpoint that is written before an old one is deleted ("worst case you have two, never none").
+ * The room that checkpoints take at most. One trial: (weights + optimizer + 1 MB) × (keepLast + keepBest), and once more for
+ * the new checkpoint that is written before an old one is deleted ("worst case you have two, never none"). A study: beside
+ * it what stays of the best keepBest trials, without their optimizer states. Either is held to the cap and one save.
  */
-export async function preflight(
-  plan: { weightsBytes: number; optimizerBytes: number; keepLast: number; keepBest: number },
-  path: string,
-): Promise<StoragePreflight> {
-  const perCheckpointBytes = plan.weightsBytes + plan.optimizerBytes + CHECKPOINT_OVERHEAD_BYTES;
+export async function preflight(plan: StoragePlan, path: string): Promise<StoragePreflight> {
+  const { weightsBytes, optimizerBytes, keepLast, keepBest, isSearch, capBytes, ownedBytes } = plan;
+  const reducedBytes = weightsBytes + CHECKPOINT_OVERHEAD_BYTES;
+  const perCheckpointBytes = reducedBytes + optimizerBytes;
+  const mostBytes = capBytes + perCheckpointBytes;
   // The newest checkpoint always stays, also with keepLast 0 and keepBest 0.
-  const neededBytes = perCheckpointBytes * (Math.max(1, plan.keepLast + plan.keepBest) + 1);
+  const kept = Math.max(1, keepLast + keepBest);
+  const trialBytes = perCheckpointBytes * (kept + 1);
+  const others = isSearch ? reducedBytes * kept * Math.max(1, keepBest) : 0;
+  const neededBytes = Math.min(trialBytes, mostBytes), studyBytes = Math.min(trialBytes + others, mostBytes);
+  const leastBytes = perCheckpointBytes + reducedBytes;
   const free = await freeBytes(path);
-  return { perCheckpointBytes, neededBytes, freeBytes: free, fits: neededBytes <= free };
+  return {
+    perCheckpointBytes,
+    neededBytes,
+    studyBytes,
+    capBytes,
+    leastBytes,
+    freeBytes: free,
+    ownedBytes,
+    fits: neededBytes <= free + ownedBytes && leastBytes <= capBytes,
+  };
 }
 
 /**

@@ -15,16 +15,20 @@ export function formatBytes(bytes: number): string {
   return `${value.toFixed(digits)} ${units[unit]}`;
 }
 
-/**
- * Bytes that this user may still write on the file system of `path`, which need not exist yet: the nearest existing
- * folder above counts. Uses `bavail`; `bfree` would count the blocks reserved for root.
- */
-export async function freeBytes(path: string): Promise<number> {
+/** How full a file system is. */
+export interface DiskSpace {
+  /** Bytes that this user may still write: `bavail`; `bfree` would count the blocks reserved for root. */
+  readonly freeBytes: number;
+  readonly totalBytes: number;
+}
+
+/** The room on the file system of `path`, which need not exist yet: the nearest existing folder above counts. */
+export async function diskSpace(path: string): Promise<DiskSpace> {
   let folder = resolve(path);
   for (;;) {
     try {
-      const { bavail, bsize } = await fs.statfs(folder);
-      return bavail * bsize;
+      const { bavail, blocks, bsize } = await fs.statfs(folder);
+      return { freeBytes: bavail * bsize, totalBytes: blocks * bsize };
     } catch (error) {
       const parent = dirname(folder);
       const code = (error as { code?: string }).code;
@@ -33,3 +37,6 @@ export async function freeBytes(path: string): Promise<number> {
     }
   }
 }
+
+/** The free bytes of `diskSpace`. */
+export const freeBytes = async (path: string): Promise<number> => (await diskSpace(path)).freeBytes;

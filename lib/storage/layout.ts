@@ -16,3 +16,9 @@ export const trialFolder = (experiments: string, trialId: string): string => joi
 /** The parent folder of one trial's checkpoints. */
 export const checkpointsFolder = (experiments: string, trialId: string): string =>
   join(trialFolder(experiments, trialId), "checkpoints");
+
+/** Text of posts that was made from the dataset (back-translations): it lies here and nowhere else. */
+export const postTextFolder = (experiments: string): string => join(experiments, "data");
+
+/** A few pages that are given up when the disk is full, so that the last log lines and a commit have room. */
+export const reserveFile = (experiments: string): string => join(experiments, ".reserve");

@@ -1,7 +1,7 @@
 /**
- * Which checkpoints stay: the last n, the best k with all that tie with the k-th, and always the newest and the newest
- * that can be resumed from. Ranked by the step and the metric in the manifests, never by names or times. Deleting
- * happens after a save, so at the worst there is one checkpoint too many and never none.
+ * Carrying out what retention_plan.ts decides. Deleting happens after a save, so at the worst there is one checkpoint
+ * too many and never none. Before anything goes, what stays in its place is relied upon and therefore read whole and
+ * compared with its manifest; if it is damaged it counts as absent, with a warning, and the rule is asked again.
  */
 import type { WinnowError } from "../support/errors.ts";
 import {
@@ -12,72 +12,62 @@ import {
   removeCheckpoint,
   verifyCheckpoint,
 } from "./checkpoint.ts";
+import { planRetention, type Ranked, type RetentionPlan, type RetentionRule } from "./retention_plan.ts";
 
-/** How many checkpoints a trial keeps. */
-export interface RetentionPolicy {
-  /** The newest n by step. 0 still keeps the resume point while the trial runs. */
-  keep_last_n: number;
-  /** The best k by the metric; those that tie with the k-th stay too. */
-  keep_best_k: number;
-}
+export { planRetention, type Ranked, type RetentionPolicy } from "./retention_plan.ts";
 
-/** What the rule needs to know of a checkpoint. */
-export type Ranked = Pick<Checkpoint, "name" | "resumable"> & { info: Pick<Checkpoint["info"], "step" | "metrics"> };
-
-/** The optimum's side of the metric. */
-export type Direction = "maximize" | "minimize";
-
-/** The rule's arguments beside the checkpoints. */
-export interface RetentionRule {
-  policy: RetentionPolicy;
-  /** A key of `info.metrics`. A checkpoint without it, or with null, is never among the best. */
-  metric: string;
-  direction: Direction;
-  /** The trial will not be resumed: no resume point is needed. One checkpoint always remains all the same. */
-  finished?: boolean | undefined;
-}
-
-/** The best k and those equal to the k-th of them. */
-function best<T extends Ranked>(checkpoints: readonly T[], { policy, metric, direction }: RetentionRule): T[] {
-  const sign = direction === "maximize" ? 1 : -1;
-  const score = (one: T) => {
-    const value = one.info.metrics[metric];
-    return typeof value === "number" && !Number.isNaN(value) ? sign * value : -Infinity;
-  };
-  const ranked = checkpoints.filter((one) => score(one) > -Infinity).sort((a, b) => score(b) - score(a));
-  const worstKept = ranked[Math.min(policy.keep_best_k, ranked.length) - 1];
-  return worstKept === undefined ? [] : ranked.filter((one) => score(one) >= score(worstKept));
-}
-
-/** Checkpoints by what is done with them. */
-export interface RetentionPlan<T> {
-  remove: T[];
-  /** Kept as "best" only: their optimizer state can go. */
-  reduce: T[];
-  keep: T[];
-}
-
-/** Sorts checkpoints into those to remove, to reduce to their weights, and to keep whole. Pure; order does not matter. */
-export function planRetention<T extends Ranked>(checkpoints: readonly T[], rule: RetentionRule): RetentionPlan<T> {
-  const byStep = [...checkpoints].sort((a, b) => a.info.step - b.info.step);
-  const top = best(byStep, rule);
-  const last = rule.policy.keep_last_n > 0 ? byStep.slice(-rule.policy.keep_last_n) : [];
-  const whole = new Set<T | undefined>(last);
-  if (!rule.finished) whole.add(byStep.at(-1)).add(byStep.findLast((one) => one.resumable));
-  const kept = new Set<T | undefined>([...whole, ...top]);
-  if (kept.size === 0) kept.add(byStep.at(-1));
-  return {
-    remove: byStep.filter((one) => !kept.has(one)),
-    reduce: byStep.filter((one) => kept.has(one) && one.resumable && (rule.finished || !whole.has(one))),
-    keep: byStep.filter((one) => kept.has(one) && !(one.resumable && (rule.finished || !whole.has(one)))),
-  };
-}
+/** Folders of checkpoints that were read whole by this process and were sound. */
+export type Verified = Set<string>;
 
 /**
- * Applies the policy to a folder of checkpoints after a save: removes, and drops optimizer states.
+ * Asks for a plan until what it relies on is sound.
  *
- * Before anything goes, the checkpoints that stay are relied upon: the newest of them is read whole and compared with
- * its manifest. If it is damaged it counts as absent, with a warning, and the rule is asked again without it.
+ * @param checkpoints All there are; those found damaged are left out of later questions.
+ * @param reliedOn Which of those that stay a plan relies on.
+ * @returns the plan, and the checkpoints that count.
+ */
+export async function soundPlan<T extends Checkpoint, P extends RetentionPlan<T>>(
+  checkpoints: readonly T[],
+  plan: (sound: readonly T[]) => P,
+  reliedOn: (plan: P) => readonly T[],
+  verified: Verified,
+  onWarning: OnWarning,
+  verify: (folder: string) => Promise<unknown> = verifyCheckpoint,
+): Promise<{ plan: P; sound: readonly T[] }> {
+  let sound = checkpoints;
+  for (;;) {
+    const found = plan(sound);
+    if (found.remove.length + found.reduce.length === 0) return { plan: found, sound };
+    let damaged: T | undefined;
+    for (const one of reliedOn(found).filter(({ folder }) => !verified.has(folder))) {
+      const damage = await verify(one.folder).then(() => null, (error: WinnowError) => error);
+      if (damage === null) {
+        verified.add(one.folder);
+        continue;
+      }
+      onWarning(damage.message);
+      damaged = one;
+      break;
+    }
+    if (damaged === undefined) return { plan: found, sound };
+    sound = sound.filter((one) => one !== damaged);
+  }
+}
+
+/** Removes and reduces as planned. Removing comes first: a manifest needs room to be written, and the disk may be full. */
+export async function carryOut<T extends Checkpoint>(plan: RetentionPlan<T>): Promise<{ reduced: Map<T, Checkpoint> }> {
+  for (const one of plan.remove) await removeCheckpoint(one.folder);
+  const reduced = new Map<T, Checkpoint>();
+  for (const one of plan.reduce) reduced.set(one, await dropOptimizer(one));
+  return { reduced };
+}
+
+/** The newest by step of some checkpoints. */
+export const newest = <T extends Ranked>(checkpoints: readonly T[]): T | undefined =>
+  checkpoints.reduce<T | undefined>((found, one) => !found || one.info.step > found.info.step ? one : found, undefined);
+
+/**
+ * Applies the rule to the folder of one trial's checkpoints: removes, and drops optimizer states.
  *
  * @returns the checkpoints that are there afterwards, by ascending step, and the names of the removed ones.
  */
@@ -86,20 +76,14 @@ export async function applyRetention(
   rule: RetentionRule,
   onWarning: OnWarning = () => {},
 ): Promise<{ kept: Checkpoint[]; removed: string[] }> {
-  let sound = await listCheckpoints(parent, onWarning);
-  let plan = planRetention(sound, rule);
-  while (plan.remove.length + plan.reduce.length > 0) {
-    const witness = [...plan.keep, ...plan.reduce].sort((a, b) => b.info.step - a.info.step)[0]!;
-    const damage = await verifyCheckpoint(witness.folder).then(() => null, (error: WinnowError) => error);
-    if (damage === null) break;
-    onWarning(damage.message);
-    sound = sound.filter((one) => one !== witness);
-    plan = planRetention(sound, rule);
-  }
-  // Removing comes first, since a manifest needs room to be written and the disk may be full.
-  for (const one of plan.remove) await removeCheckpoint(one.folder);
-  const reduced: Checkpoint[] = [];
-  for (const one of plan.reduce) reduced.push(await dropOptimizer(one));
-  const kept = [...plan.keep, ...reduced].sort((a, b) => a.info.step - b.info.step);
+  const { plan } = await soundPlan(
+    await listCheckpoints(parent, onWarning),
+    (sound) => planRetention(sound, rule),
+    ({ keep, reduce }) => [newest([...keep, ...reduce])!],
+    new Set(),
+    onWarning,
+  );
+  const { reduced } = await carryOut(plan);
+  const kept = [...plan.keep, ...reduced.values()].sort((a, b) => a.info.step - b.info.step);
   return { kept, removed: plan.remove.map((one) => one.name) };
 }

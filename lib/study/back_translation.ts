@@ -9,6 +9,7 @@ import { evidenceSegments } from "../data/augmentation/edits.ts";
 import { openTranslationCache } from "../data/augmentation/translation_cache.ts";
 import { mayTranslate, openTranslator, translationFiles } from "../data/augmentation/translator.ts";
 import type { Example } from "../data/dataset.ts";
+import { postTextFolder } from "../storage/layout.ts";
 import { inputError } from "../support/errors.ts";
 import { downloadFromHub } from "../weights/hub.ts";
 import { isFolder } from "../weights/pretrained.ts";
@@ -39,7 +40,7 @@ export interface TranslateOptions {
 
 /** The folder of back-translations in an experiments folder: text of posts, which lies nowhere else beside the data. */
 export function translationsFolder(experiments: string): string {
-  return join(experiments, "data", "back_translation");
+  return join(postTextFolder(experiments), "back_translation");
 }
 
 /**

@@ -9,6 +9,7 @@ import { inputError } from "../support/errors.ts";
 import { VERSION } from "../support/version.ts";
 import { baselineMetrics, evaluateTrial } from "./evaluation.ts";
 import { reopen, withStudies } from "./stored.ts";
+import { withStoredCheckpoint } from "./study_storage.ts";
 import { checkpointReference, dataReference, experimentsFolder, type StudyContext, thresholdsOf } from "./trial.ts";
 
 /** A trial in the result of a command. */
@@ -50,7 +51,9 @@ export async function concludeStudy(
   const stored = listTrials(db, study).filter(isOwn);
   const best = bestOf(study, stored);
   if (!best) throw inputError(`study ${study.id} has no completed trial`, "Continue it with `deno task resume`");
-  const trials = stored.map(summarizeTrial);
+  const trials = await Promise.all(
+    stored.map((trial) => withStoredCheckpoint(config.paths.experiments, summarizeTrial(trial))),
+  );
   const bestSummary = summarizeTrial(best);
   const tested = await evaluateTrial(context, bestSummary);
   const { metric, direction } = config.study;
@@ -110,7 +113,7 @@ export async function evaluateOneTrial(
     }
     const context = await reopen(found.study, experiments, signal);
     const { config } = context;
-    const trial = summarizeTrial(found.trial);
+    const trial = await withStoredCheckpoint(experiments, summarizeTrial(found.trial));
     const tested = await evaluateTrial(context, trial);
     const { format: _format, written: _written, ...report } = await readEvaluationReport(experiments, trialId);
     const test = tested[0]!.test;

@@ -9,6 +9,7 @@ import { checkBackTranslation } from "./back_translation.ts";
 import { openDataset, SPLITS, trainingTexts } from "./data_source.ts";
 import { shortestLength } from "./inputs.ts";
 import { checkModel, modelKey, openModel } from "./model_source.ts";
+import { largestCheckpoint } from "./checkpoint_size.ts";
 import { describePreflight, type Preflight, preflight } from "./preflight.ts";
 import { searchSpaceOf } from "./search_space.ts";
 import { encodedSplits, engineOptions, type StudyContext } from "./trial.ts";
@@ -32,9 +33,15 @@ export async function openContext(config: Config, studyId: string, signal: Abort
   return { config, studyId, gpu, data, model, signal, cache };
 }
 
-/** Runs the preflight of the configuration's own values. */
-export async function contextPreflight(context: StudyContext): Promise<Preflight> {
-  return await preflight(context.config, context.gpu, engineOptions(context), shortestLength(context));
+/**
+ * Runs the preflight of the configuration's own values, with the checkpoints of the largest trial that its search allows.
+ *
+ * @param ownedBytes Bytes of the study's checkpoints that are there already
+ */
+export async function contextPreflight(context: StudyContext, ownedBytes = 0): Promise<Preflight> {
+  const { config, gpu } = context;
+  const largest = largestCheckpoint(config, (candidate) => engineOptions({ ...context, config: candidate }));
+  return await preflight(config, gpu, engineOptions(context), shortestLength(context), { ownedBytes, largest });
 }
 
 /** What was opened, in a few lines for people. */

@@ -47,7 +47,12 @@ export function baselineMetrics({ data }: StudyContext): Record<string, number> 
  */
 export async function evaluateTrial(study: StudyContext, trial: TrialSummary): Promise<TestedCheckpoint[]> {
   if (trial.checkpoint === null) {
-    throw inputError(`trial ${trial.trial_id} has no checkpoint: it is ${trial.state}`, "Evaluate a COMPLETE trial");
+    throw trial.state === "COMPLETE"
+      ? inputError(
+        `trial ${trial.trial_id} has no checkpoint any more: others were better`,
+        "Evaluate the study's best trial with --study-id; retention.keep_best_k says how many a study keeps",
+      )
+      : inputError(`trial ${trial.trial_id} has no checkpoint: it is ${trial.state}`, "Evaluate a COMPLETE trial");
   }
   const context = await trialContext(study, trial.params);
   const { config } = context;

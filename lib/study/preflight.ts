@@ -1,12 +1,11 @@
 /** What a trial will take of GPU memory and disk, checked and said before the first step. */
 import type { Config } from "../config/schema.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { isTrained, type ParameterSpec } from "../graph/parameters.ts";
-import { elementCount } from "../graph/tensor.ts";
-import { preflight as storagePreflight, type StoragePreflight } from "../storage/disk.ts";
+import { CHECKPOINT_OVERHEAD_BYTES, preflight as storagePreflight, type StoragePreflight } from "../storage/disk.ts";
 import { formatBytes } from "../storage/free_space.ts";
-import { inputError, storageError } from "../support/errors.ts";
-import { resumeArrays } from "../train/parameter_arrays.ts";
+import { inputError, storageError, type WinnowError } from "../support/errors.ts";
+import { parseByteSize } from "../support/byte_size.ts";
+import { type CheckpointSize, checkpointSize } from "./checkpoint_size.ts";
 import { type EngineOptions, type EnginePlan, type MemoryForecast, planEngine } from "../train/engine_plan.ts";
 
 /** What was found. */
@@ -20,6 +19,14 @@ export interface Preflight {
   readonly modelBytes: number;
   readonly weightsBytes: number;
   readonly optimizerBytes: number;
+}
+
+/** What a preflight knows beside the configuration. */
+export interface PreflightOptions {
+  /** Bytes of the study's checkpoints that are on disk already; 0 unless given. */
+  readonly ownedBytes?: number;
+  /** The largest checkpoint of any trial, where it is not the configuration's own. */
+  readonly largest?: CheckpointSize;
 }
 
 const LIMIT_KEY = "gpu.memory_limit_gb";
@@ -78,6 +85,7 @@ export async function preflight(
   gpu: Gpu,
   options: EngineOptions,
   shortestLength: number,
+  { ownedBytes = 0, largest }: PreflightOptions = {},
 ): Promise<Preflight> {
   let plan: EnginePlan;
   try {
@@ -99,25 +107,40 @@ export async function preflight(
       remedy(gpu, options, limit, shortestLength),
     );
   }
-  const bytesOf = (specs: readonly ParameterSpec[]) =>
-    4 * specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
-  const { specs } = plan.parameters;
-  const modelBytes = bytesOf(specs), weightsBytes = bytesOf(specs.filter(isTrained));
-  const optimizerBytes = resumeArrays(options).length * weightsBytes;
+  const { modelBytes, weightsBytes, optimizerBytes } = checkpointSize(options, plan.parameters.specs);
+  const { retention, paths } = config;
   const storage = await storagePreflight({
-    weightsBytes,
-    optimizerBytes,
-    keepLast: config.retention.keep_last_n,
-    keepBest: config.retention.keep_best_k,
-  }, config.paths.experiments);
-  if (!storage.fits) {
-    throw storageError(
-      `The checkpoints of a trial need up to ${formatBytes(storage.neededBytes)} in ${config.paths.experiments} but ` +
-        `${formatBytes(storage.freeBytes)} are free`,
-      "Free space, set paths.experiments to another disk, or lower retention.keep_last_n and retention.keep_best_k",
+    weightsBytes: largest?.weightsBytes ?? weightsBytes,
+    optimizerBytes: largest?.optimizerBytes ?? optimizerBytes,
+    keepLast: retention.keep_last_n,
+    keepBest: retention.keep_best_k,
+    isSearch: config.study.n_trials > 1,
+    capBytes: parseByteSize(retention.max_total_size),
+    ownedBytes,
+  }, paths.experiments);
+  if (!storage.fits) throw refusal(config, storage);
+  return { plan, memory, limit, storage, modelBytes, weightsBytes, optimizerBytes };
+}
+
+function refusal({ paths }: Config, storage: StoragePreflight): WinnowError {
+  const { neededBytes, freeBytes, leastBytes, capBytes, ownedBytes } = storage;
+  if (leastBytes > capBytes) {
+    return storageError(
+      `A point to resume from and the best checkpoint take ${
+        formatBytes(leastBytes)
+      } but retention.max_total_size is ` +
+        formatBytes(capBytes),
+      `Set retention.max_total_size="${formatBytes(Math.ceil(leastBytes * 1.01))}" ` +
+        "or more, or set tuning.mode=lora, which stores adapters only",
     );
   }
-  return { plan, memory, limit, storage, modelBytes, weightsBytes, optimizerBytes };
+  const owned = ownedBytes > 0 ? `, and ${formatBytes(ownedBytes)} are those that are there` : "";
+  return storageError(
+    `The checkpoints of a trial need up to ${formatBytes(neededBytes)} in ${paths.experiments} but ` +
+      `${formatBytes(freeBytes)} are free${owned}`,
+    "Free space, set paths.experiments to another disk, or lower retention.keep_last_n and retention.keep_best_k, or set " +
+      "tuning.mode=lora, which stores adapters only; `deno task cleanup` lists what can go",
+  );
 }
 
 function describeMemory(memory: MemoryForecast): string {
@@ -126,13 +149,21 @@ function describeMemory(memory: MemoryForecast): string {
     .join(", ");
 }
 
-/** The preflight as two lines for people. */
+/** The preflight as lines for people. */
 export function describePreflight({ memory, limit, storage, weightsBytes, optimizerBytes }: Preflight): string {
   const bound = limit ? ` of ${formatBytes(limit.bytes)} (${limit.source})` : "";
+  const { perCheckpointBytes, neededBytes, studyBytes, capBytes, freeBytes } = storage;
+  const most = perCheckpointBytes - CHECKPOINT_OVERHEAD_BYTES > weightsBytes + optimizerBytes
+    ? ` in the largest trial that search_space allows`
+    : "";
   return [
     `GPU memory   ${formatBytes(memory.total)}${bound}: ${describeMemory(memory)}`,
-    `checkpoints  ${formatBytes(storage.perCheckpointBytes)} each (weights ${formatBytes(weightsBytes)}, optimizer ` +
-    `${formatBytes(optimizerBytes)}), ${formatBytes(storage.neededBytes)} per trial (more where best ones tie), ` +
-    `${formatBytes(storage.freeBytes)} free`,
+    `checkpoints  ${formatBytes(perCheckpointBytes)} each${most} (weights ${formatBytes(weightsBytes)}, optimizer ` +
+    `${formatBytes(optimizerBytes)}${most ? " as configured" : ""}), ${
+      formatBytes(neededBytes)
+    } per trial (more where ` +
+    `best ones tie), ${formatBytes(freeBytes)} free`,
+    `storage      up to ${formatBytes(studyBytes)} of checkpoints in the study at once; retention keeps them within ` +
+    `${formatBytes(capBytes)} (retention.max_total_size) and one save`,
   ].join("\n");
 }

@@ -15,9 +15,9 @@ import { lockFolder } from "../storage/lock.ts";
 import { inputError, storageError } from "../support/errors.ts";
 import { openContext } from "./context.ts";
 import type { StudyChanges } from "./study.ts";
+import { CONFIG } from "./study_storage.ts";
 import { dataReference, type StudyContext } from "./trial.ts";
 
-const CONFIG = "winnow:config";
 const DATA = "winnow:data";
 
 /** How long a command waits for the run before it, which may just have been killed, to end. */

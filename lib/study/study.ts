@@ -1,13 +1,13 @@
 /** A study from configuration to report: checked, started, resumed. What the commands show comes through `hooks`. */
 import type { Config } from "../config/schema.ts";
 import { transaction } from "../hpo/database.ts";
-import { runStudy, summarizeTrial } from "../hpo/executor.ts";
+import { runStudy, summarizeTrial, TrialPruned } from "../hpo/executor.ts";
 import { createStudy, loadStudy, type Study } from "../hpo/study.ts";
 import { findStudy, openStudyDatabase, type StudyDatabase } from "../hpo/study_db.ts";
 import type { StudyEvent } from "../hpo/study_progress.ts";
 import { isOwn } from "../hpo/trial_summary.ts";
 import { ensureWritable } from "../storage/disk.ts";
-import { checkpointsFolder, studyDatabasePath } from "../storage/layout.ts";
+import { studyDatabasePath } from "../storage/layout.ts";
 import { lockFolder } from "../storage/lock.ts";
 import { WinnowError } from "../support/errors.ts";
 import type { TrainingProgress } from "../train/trainer.ts";
@@ -23,6 +23,7 @@ import {
 } from "./search_space.ts";
 import { latestUnfinished, reopen, storeConfig, studyAttributes, withStudies } from "./stored.ts";
 import { openStudyLog } from "./study_log.ts";
+import { openStudyStorage, studyCheckpointBytes } from "./study_storage.ts";
 import { budgetOf, dataReference, encodedSplits, runTrial, type StudyContext } from "./trial.ts";
 import { openStudyTracking } from "./tracking.ts";
 import { warmStart } from "./warm_start.ts";
@@ -123,7 +124,8 @@ export async function resumeStudy(
       ...{ sampler: samplerOf(config, space), pruner: prunerOf(config) },
     });
     if (Object.keys(changes).length > 0) storeConfig(study, config);
-    hooks.say(describeContext(context, await contextPreflight(context)));
+    const ownedBytes = await studyCheckpointBytes(db, stored, experiments);
+    hooks.say(describeContext(context, await contextPreflight(context, ownedBytes)));
     hooks.say(`study        ${stored.id}, resumed`);
     return await runToEnd(db, study, context, hooks);
   });
@@ -138,11 +140,11 @@ async function runToEnd(
   const { config, signal } = context;
   const { experiments } = config.paths;
   const { time_limit_hours, max_consecutive_failures, heartbeat_seconds, metric, n_trials } = config.study;
-  using log = openStudyLog(experiments, study.studyName, metric);
-  // What a process that was killed right after a pruning left.
-  for (const trial of study.trials) {
-    if (trial.state === "PRUNED" && trial.id) await dropCheckpoints(experiments, trial.id);
-  }
+  // Opened first and closed last: what the others do on their way out is logged.
+  using log = openStudyLog(experiments, study.studyName, metric, hooks.say);
+  using storage = await openStudyStorage(db, study.stored, config, { log: log.study, say: hooks.say });
+  // What a process that was killed right after the end of a trial left.
+  await storage.keeper.sweep();
   const trials = study.trials.filter(isOwn).map(summarizeTrial);
   await using tracking = await openStudyTracking(context, study.stored, trials, hooks);
   const search = runStudy({
@@ -160,18 +162,25 @@ async function runToEnd(
       hooks.onEvent(event, metric);
     },
     runTrial: async (trial) => {
+      const trialLog = log.trial;
+      storage.useLog(trialLog);
       try {
         const events = await tracking.openTrial(trial, hooks);
-        return await runTrial({ ...context, signal: trial.signal }, trial, events, log.trial);
+        return await runTrial({ ...context, signal: trial.signal }, trial, events, trialLog, storage);
       } catch (error) {
-        log.trial.error(error instanceof Error ? error.message : String(error));
+        if (!(error instanceof TrialPruned)) {
+          trialLog.error(
+            error instanceof Error ? error.message : String(error),
+            error instanceof WinnowError && error.remedy !== "" ? { remedy: error.remedy } : {},
+          );
+        }
         throw error;
+      } finally {
+        storage.useLog(log.study);
       }
     },
-    // A pruned trial is never the best and never goes on.
-    afterTrial: async ({ state, trial_id }) => {
-      if (state === "PRUNED") await dropCheckpoints(experiments, trial_id);
-    },
+    // Of trials that have ended only the best keep checkpoints: one that was pruned is never the best and never goes on.
+    afterTrial: () => storage.keeper.sweep(),
   });
   const { ended } = await search.catch((error) => {
     if (!(error instanceof WinnowError && error.kind === "interrupted")) throw error;
@@ -188,12 +197,6 @@ async function runToEnd(
   const result = await concludeStudy(db, study.stored, context, hooks);
   tracking.conclude(result);
   return result;
-}
-
-async function dropCheckpoints(experiments: string, trialId: string): Promise<void> {
-  await Deno.remove(checkpointsFolder(experiments, trialId), { recursive: true }).catch((error) => {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-  });
 }
 
 /** A word as a shell takes it. */

@@ -5,10 +5,13 @@
 import { join } from "node:path";
 import { progressFields, type StudyEvent } from "../hpo/study_progress.ts";
 import { studyFolder, trialFolder } from "../storage/layout.ts";
+import { giveUpReserve } from "../storage/reserve.ts";
 import { createLogger, type Logger, openLogFiles } from "../support/logging.ts";
 
 /** Open logs of a study. */
 export interface StudyLog extends Disposable {
+  /** The logger of what belongs to no trial. */
+  readonly study: Logger;
   /** The logger of the trial of the latest event. */
   readonly trial: Logger;
   /** Logs what happened; the first event of a trial opens its logs, the last one closes them. */
@@ -22,15 +25,33 @@ const ENDS: ReadonlySet<StudyEvent["type"]> = new Set([
   "trial_failed",
 ]);
 
-/** Opens the logs of a study that optimises `metric`. */
-export function openStudyLog(experiments: string, studyId: string, metric: string): StudyLog {
-  const files = openLogFiles(join(studyFolder(experiments, studyId), "logs"));
-  let current: { id: string; files: ReturnType<typeof openLogFiles> } | undefined;
+/**
+ * Opens the logs of a study that optimises `metric`. On a full disk they take what is reserved for them.
+ *
+ * @param say Is told when even so something was lost.
+ */
+export function openStudyLog(
+  experiments: string,
+  studyId: string,
+  metric: string,
+  say: (text: string) => void,
+): StudyLog {
+  const open = (folder: string) => {
+    const files = openLogFiles(join(folder, "logs"), { onFull: () => void giveUpReserve(experiments) });
+    const close = () => {
+      const lost = files.close();
+      if (lost > 0) say(`warning: ${lost} bytes of the log in ${join(folder, "logs")} met a full disk and are lost`);
+    };
+    return { sink: files.sink, close };
+  };
+  const files = open(studyFolder(experiments, studyId));
+  let current: { id: string; files: typeof files } | undefined;
   const close = () => {
     current?.files.close();
     current = undefined;
   };
   return {
+    study: createLogger([files.sink], { component: "study" }),
     get trial() {
       return createLogger(current ? [current.files.sink] : [], {
         component: "trainer",
@@ -41,7 +62,7 @@ export function openStudyLog(experiments: string, studyId: string, metric: strin
       const { id, number } = trial;
       if (current?.id !== id) {
         close();
-        current = { id, files: openLogFiles(join(trialFolder(experiments, id), "logs")) };
+        current = { id, files: open(trialFolder(experiments, id)) };
       }
       const { type, ...rest } = details;
       createLogger([files.sink, current.files.sink], { component: "study", trial: id })

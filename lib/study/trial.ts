@@ -39,6 +39,7 @@ import {
   openModel,
 } from "./model_source.ts";
 import { preflight } from "./preflight.ts";
+import type { StudyStorage } from "./study_storage.ts";
 import { encoderRecord, tuningSignature } from "./tuning.ts";
 
 /** What a study stands on: its configuration, or in `trialContext` a trial's, with the model that it names. */
@@ -233,6 +234,7 @@ export async function runTrial(
   trial: RunningTrial,
   events: TrialEvents,
   log: Logger,
+  storage: StudyStorage,
 ): Promise<TrialResult> {
   const started = performance.now();
   const context = await trialContext(study, trial.params);
@@ -250,7 +252,14 @@ export async function runTrial(
 
   const { splits } = encodedSplits(context);
   const augmentation = await trainingAugmentation(context);
-  const { plan, memory } = await preflight(config, context.gpu, engineOptions(context), shortestLength(context));
+  const ownedBytes = await storage.keeper.bytes();
+  const { plan, memory, weightsBytes, optimizerBytes } = await preflight(
+    config,
+    context.gpu,
+    engineOptions(context),
+    shortestLength(context),
+    { ownedBytes },
+  );
   log.info("trial started", {
     resume: trial.resume,
     params: trial.params,
@@ -281,6 +290,7 @@ export async function runTrial(
       files: modelFiles(context),
       checkpoints,
       retention: config.retention,
+      keeper: storage.keeper.trial(trial.id, weightsBytes + optimizerBytes),
       resume: trial.resume,
       signal: context.signal,
       initialise: () => initialiseParameters(engine, context.model, config.seed),
@@ -299,7 +309,7 @@ export async function runTrial(
       onEpoch: (record) => {
         log.info("epoch", { ...record, gpu_bytes: context.gpu.allocatedBytes });
         events.onEpoch?.(record);
-        trial.report(record.validation[metric]!, record.epoch);
+        storage.withReserve(() => trial.report(record.validation[metric]!, record.epoch));
         // Before the last epoch only: a trial that is through has cost what it costs.
         if (record.epoch < trial.budget && trial.shouldPrune()) {
           log.info("trial pruned", { epoch: record.epoch, value: record.validation[metric]! });

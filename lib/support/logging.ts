@@ -4,9 +4,9 @@
  * Writing is synchronous and a few microseconds long, so a crash loses nothing that was logged.
  */
 
-import { closeSync, mkdirSync, openSync } from "node:fs";
+import { mkdirSync } from "node:fs";
 import { join } from "node:path";
-import { appendText, openJsonLines } from "./json_lines.ts";
+import { type LogFileOptions, openLogFile } from "./log_file.ts";
 import { maskData } from "./masking.ts";
 
 /** How much an event matters. */
@@ -95,22 +95,20 @@ export function createLogger(
 }
 
 /**
- * The two log files of a folder, `training.jsonl` and `stdout.log`, opened for appending.
+ * The two log files of a folder, `training.jsonl` and `stdout.log`, opened for appending. They are rotated by day and size
+ * (log_file.ts); `close` tells how many bytes a full disk has refused to the end.
  *
  * @throws the file system's error where the folder cannot be written
  */
-export function openLogFiles(folder: string): { sink: Sink; close(): void } {
+export function openLogFiles(folder: string, options: LogFileOptions = {}): { sink: Sink; close(): number } {
   mkdirSync(folder, { recursive: true });
-  const lines = openJsonLines(join(folder, "training.jsonl"));
-  const text = openSync(join(folder, "stdout.log"), "a");
+  const lines = openLogFile(join(folder, "training.jsonl"), options);
+  const text = openLogFile(join(folder, "stdout.log"), options);
   return {
     sink: (event) => {
-      lines.write(event);
-      appendText(text, formatEvent(event) + "\n");
+      lines.append(JSON.stringify(event) + "\n");
+      text.append(formatEvent(event) + "\n");
     },
-    close: () => {
-      lines.close();
-      closeSync(text);
-    },
+    close: () => lines.close() + text.close(),
   };
 }

@@ -5,7 +5,7 @@
 import { lengthBuckets, materialise, planBatches, type PlannedBatch } from "../data/batches.ts";
 import type { EncodedInput } from "../data/encoding.ts";
 import { type Checkpoint, latestValid, publishCheckpoint } from "../storage/checkpoint.ts";
-import { applyRetention, type RetentionPolicy } from "../storage/retention.ts";
+import type { TrialKeeper } from "../storage/keeper.ts";
 import { isTrained } from "../graph/parameters.ts";
 import { WinnowError } from "../support/errors.ts";
 import type { Engine, StepMetrics } from "./engine.ts";
@@ -61,7 +61,9 @@ export interface FitOptions {
   readonly files: ModelFiles;
   /** Folder of the run's checkpoints. */
   readonly checkpoints: string;
-  readonly retention: RetentionPolicy & { readonly save_every_steps: number | null };
+  /** When checkpoints are saved, and what saves and prunes them. */
+  readonly retention: { readonly save_every_steps: number | null; readonly min_interval_epochs: number };
+  readonly keeper: TrialKeeper;
   /** Whether earlier checkpoints are continued. */
   readonly resume: boolean;
   readonly signal: AbortSignal;
@@ -189,15 +191,15 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     if (engine.plan.options.model.loss.adaptive) state.confidence = [...await engine.confidence()];
     const info = { step: state.step, epoch: state.epoch, kind, metrics };
     await options.beforeCheckpoint?.();
-    const checkpoint = await publishCheckpoint(
-      options.checkpoints,
-      checkpointName(state.step),
-      (folder) => writeState(folder, engine, state, options.files),
-      info,
+    const checkpoint = await options.keeper.save(() =>
+      publishCheckpoint(
+        options.checkpoints,
+        checkpointName(state.step),
+        (folder) => writeState(folder, engine, state, options.files),
+        info,
+      )
     );
     savedStep = state.step;
-    const policy = options.retention;
-    await applyRetention(options.checkpoints, { policy, metric, direction }, options.onWarning);
     options.onCheckpoint?.(checkpoint, (performance.now() - started) / 1000);
   };
   const interrupt = async () => {
@@ -257,14 +259,12 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     state.loss_sum = 0;
     state.loss_count = 0;
     options.onEpoch?.(record);
-    await save("epoch", metrics);
+    // One that is as good as the best is saved whatever the interval: without it the best would be lost.
+    const isDue = state.epoch % options.retention.min_interval_epochs === 0 || gain >= 0 || isOver(state);
+    if (isDue) await save("epoch", metrics);
   }
 
-  const { kept } = await applyRetention(
-    options.checkpoints,
-    { policy: options.retention, metric, direction, finished: true },
-    options.onWarning,
-  );
+  const kept = await options.keeper.finish();
   const sign = direction === "maximize" ? 1 : -1;
   const objective = (record: EpochRecord) => sign * (record.validation[metric] ?? -Infinity * sign);
   const best = [...state.history].sort((a, b) => objective(b) - objective(a) || a.epoch - b.epoch)[0];

@@ -185,11 +185,27 @@ Deno.test({
           await run.until("a step", () => loggedEvents(folder).some(({ message }) => message === "step"));
           const ballast = join(folder, "ballast");
           await Deno.writeFile(ballast, new Uint8Array(await freeBytes(folder) - 200_000));
-          assertRefused(await run.done, {
-            code: 3,
-            error: /disk full while saving a checkpoint: .*needed, .* free \(.*step_\d{8}\)/,
-            remedy: /Free some space there, or set paths\.experiments to a larger disk, and resume/,
-          });
+          const { code, stdout, stderr } = await run.done;
+          assert.deepEqual([code, stdout], [3, ""], stderr);
+          const place = folder.replaceAll("/", "\\/");
+          for (
+            const line of [
+              /^error: disk full while saving a checkpoint: [\d.]+ kB needed, [\d.]+ kB free \(.*checkpoints\)$/m,
+              RegExp(`^error: usage: 6\\.\\d+ MB in ${place}, on a disk of 6\\.29 MB$`, "m"),
+              RegExp(`^error:   [ \\d.]+ MB  ${place}\\/ballast$`, "m"),
+              /^error: pruned before that: nothing was left that may go$/m,
+              RegExp(
+                `^ {2}remedy: .*\`deno task cleanup --execute paths\\.experiments=${place}\`.*retention_policy=least`,
+                "m",
+              ),
+            ]
+          ) assert.match(stderr, line);
+          // The same is in the log, which had room all the same.
+          const logged = loggedEvents(folder).find(({ level, message }) =>
+            level === "ERROR" && message.startsWith("disk full while saving a checkpoint")
+          );
+          assert.match(logged!.message, /usage: .*\nlargest:\n.*ballast/);
+          assert.match(logged!.context.remedy, /deno task cleanup/);
           assert.deepEqual(storedTrials(folder).map(({ state }) => state), ["RUNNING"]);
           await Deno.remove(ballast);
           const result = resultOf(await runCommand("resume", ["--json", `paths.experiments=${folder}`]));

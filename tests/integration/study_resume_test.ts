@@ -43,7 +43,8 @@ interface Outcome {
     value: number | null;
     /** SHA-256 of model.safetensors by checkpoint. */
     weights: Record<string, string>;
-    best: string;
+    /** The name of the best checkpoint; null where another trial's is better. */
+    best: string | null;
     epochs: unknown;
     validation: unknown;
   }[];
@@ -66,7 +67,7 @@ function outcome(experiments: string, result: StudyOutput): Outcome {
         state,
         value,
         weights: Object.fromEntries(checkpoints.map((name) => [name, digest(name)])),
-        best: basename(checkpoint!),
+        best: checkpoint === null ? null : basename(checkpoint),
         epochs: report.epochs.map(({ seconds: _, ...rest }: Record<string, unknown>) => rest),
         validation: report.validation,
       };

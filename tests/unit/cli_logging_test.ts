@@ -3,7 +3,7 @@ import { join } from "node:path";
 import { growth } from "../support/growth.ts";
 import { openJsonLines, readJsonLines } from "../../lib/support/json_lines.ts";
 import { createLogger, formatEvent, type LogEvent, openLogFiles } from "../../lib/support/logging.ts";
-import { maskSecrets } from "../../lib/support/masking.ts";
+import { maskData, maskSecrets } from "../../lib/support/masking.ts";
 
 const SECRETS: [string, string][] = [
   ["HF_TOKEN=hf_AbCdEfGhIjKlMnOp", "HF_TOKEN=***"],
@@ -16,6 +16,9 @@ const SECRETS: [string, string][] = [
   ["write to jane.doe+x@mail.example.org.", "write to ***."],
   ['password: "hunter22", user: x', 'password: "***", user: x'],
   ["?api_key=0123456789&x=1", "?api_key=***&x=1"],
+  ["aws_secret_access_key=abcd/EFGH+1234", "aws_secret_access_key=***"],
+  ["glpat-0123456789abcdef, xoxb-12345678-abc, AIzaSyA0123456789abc", "***, ***, ***"],
+  ["sent eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl on", "sent *** on"],
   ["ghp_0123456789abcdef and AKIA0123456789ABCDEF", "*** and ***"],
 ];
 
@@ -39,6 +42,23 @@ Deno.test("leaves ordinary text alone and long text is quick", () => {
     const ratio = growth((count) => maskSecrets(part.repeat(count)), 4_000, 16);
     assert.ok(ratio < 8, `16 times ${part} take ${ratio} times as long as 16 texts`);
   }
+});
+
+Deno.test("what stands under the key of a secret is masked whatever it looks like, a tokenizer's tokens are not", () => {
+  const data = {
+    password: "hunter2",
+    nested: [{ hf_token: "abc", api_key: "x y" }],
+    mask_token: "[MASK]",
+    tokens: 512,
+    secret: "",
+  };
+  assert.deepEqual(maskData(data), {
+    password: "***",
+    nested: [{ hf_token: "***", api_key: "***" }],
+    mask_token: "[MASK]",
+    tokens: 512,
+    secret: "",
+  });
 });
 
 Deno.test("an event goes masked to every sink, with component, trial and step as fields", () => {

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import {
+  parseCleanupOptions,
   parseDataOptions,
   parseEvaluateOptions,
   parseResumeOptions,
@@ -91,3 +92,28 @@ for (const [parse, args, message] of BAD) {
     });
   });
 }
+
+Deno.test("cleanup: changes nothing unless told, ids and flags", () => {
+  assert.deepEqual(parseCleanupOptions([]), { json: false, overrides: [], execute: false, data: false });
+  assert.deepEqual(
+    parseCleanupOptions([
+      "--execute",
+      "--data",
+      "--study-id",
+      "abc",
+      "--config",
+      "c.yaml",
+      "--json",
+      "paths.experiments=x",
+    ]),
+    { json: true, overrides: ["paths.experiments=x"], execute: true, data: true, studyId: "abc", config: "c.yaml" },
+  );
+  for (
+    const [args, message] of [[["--executed"], /unknown option --executed; did you mean --execute\?/], [
+      ["--study-id=../x"],
+      /an id/,
+    ]] as const
+  ) {
+    assert.throws(() => parseCleanupOptions(args), message);
+  }
+});

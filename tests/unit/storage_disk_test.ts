@@ -33,13 +33,37 @@ Deno.test("freeBytes equals df's available bytes, also for a path that does not 
 
 Deno.test("preflight: (weights + optimizer + 1 MB) × (last + best), and one more while saving", async () => {
   await withFolder(async (folder) => {
-    const plan = { weightsBytes: 4e6, optimizerBytes: 8e6, keepLast: 2, keepBest: 1 };
+    const plan = {
+      weightsBytes: 4e6,
+      optimizerBytes: 8e6,
+      keepLast: 2,
+      keepBest: 1,
+      isSearch: false,
+      capBytes: 1e10,
+      ownedBytes: 0,
+    };
     const found = await preflight(plan, folder);
     assert.equal(found.perCheckpointBytes, 13e6);
     assert.equal(found.neededBytes, 13e6 * 4);
     assert.equal(found.fits, found.freeBytes >= 52e6);
     assert.equal((await preflight({ ...plan, weightsBytes: 1e18 }, folder)).fits, false);
     assert.equal((await preflight({ ...plan, keepLast: 0, keepBest: 0 }, folder)).neededBytes, 26e6);
+  });
+});
+
+Deno.test("preflight: a search keeps the best trials beside the one that runs, all within the cap and one save", async () => {
+  await withFolder(async (folder) => {
+    const plan = { weightsBytes: 4e6, optimizerBytes: 8e6, keepLast: 1, keepBest: 1, ownedBytes: 0 };
+    const search = await preflight({ ...plan, isSearch: true, capBytes: 1e10 }, folder);
+    assert.deepEqual([search.neededBytes, search.studyBytes], [39e6, 39e6 + 2 * 5e6]);
+    const capped = await preflight({ ...plan, isSearch: true, capBytes: 20e6 }, folder);
+    assert.deepEqual([capped.neededBytes, capped.studyBytes, capped.fits], [33e6, 33e6, true]);
+    // A resume point and the best without its optimizer take 18 MB.
+    assert.equal((await preflight({ ...plan, isSearch: true, capBytes: 17.9e6 }, folder)).fits, false);
+    // What is there already makes room for what comes in its place.
+    const large = { ...plan, weightsBytes: search.freeBytes, optimizerBytes: 0, isSearch: false, capBytes: 1e18 };
+    assert.equal((await preflight(large, folder)).fits, false);
+    assert.equal((await preflight({ ...large, ownedBytes: 3 * search.freeBytes }, folder)).fits, true);
   });
 });
 
