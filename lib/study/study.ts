@@ -19,7 +19,7 @@ import { createLogger, openLogFiles } from "../support/logging.ts";
 import type { TrainingProgress } from "../train/trainer.ts";
 import { concludeStudy, type StudyResult } from "./conclude.ts";
 import { contextPreflight, describeContext, openContext } from "./context.ts";
-import { openStudyTracking } from "./tracking.ts";
+import { openStudyTracking, type StudyTracking } from "./tracking.ts";
 import { latestUnfinished, reopen, studyAttributes, withStudies } from "./stored.ts";
 import { dataReference, encodedSplits, runTrial, type StudyContext } from "./trial.ts";
 
@@ -55,10 +55,12 @@ export async function startStudy(config: Config, signal: AbortSignal, hooks: Stu
   const context = await openContext(config, studyId, signal);
   hooks.say(describeContext(context, await contextPreflight(context)));
   using db = await openStudyDatabase(studyDatabasePath(config.paths.experiments));
+  // Before the study is stored: where its store is not there, nothing has begun.
+  await using tracking = await openStudyTracking(context, [], hooks);
   const { direction } = config.study;
   const study = createStudy(db, { id: studyId, direction, attributes: studyAttributes(context) });
   hooks.say(`study        ${studyId} in ${config.paths.experiments}`);
-  return await runToEnd(db, study, context, hooks);
+  return await runToEnd(db, study, context, tracking, hooks);
 }
 
 /** Continues a study: the one named, or the latest that is not finished. */
@@ -72,8 +74,9 @@ export async function resumeStudy(
     const study = studyId === undefined ? latestUnfinished(db) : findStudy(db, studyId);
     const context = await reopen(study, experiments, signal);
     hooks.say(describeContext(context, await contextPreflight(context)));
+    await using tracking = await openStudyTracking(context, listTrials(db, study).map(summarizeTrial), hooks);
     hooks.say(`study        ${study.id}, resumed`);
-    return await runToEnd(db, study, context, hooks);
+    return await runToEnd(db, study, context, tracking, hooks);
   });
 }
 
@@ -81,10 +84,10 @@ async function runToEnd(
   db: StudyDatabase,
   study: Study,
   context: StudyContext,
+  tracking: StudyTracking,
   hooks: StudyHooks,
 ): Promise<StudyResult> {
   const { config, signal } = context;
-  await using tracking = await openStudyTracking(context, study, listTrials(db, study).map(summarizeTrial), hooks);
   const initial = Object.fromEntries(Object.keys(config.search_space).map((key) => [key, valueOf(config, key)]));
   const search = runStudy({
     db,
