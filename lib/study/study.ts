@@ -24,7 +24,7 @@ import {
 import { latestUnfinished, reopen, storeConfig, studyAttributes, withStudies } from "./stored.ts";
 import { openStudyLog } from "./study_log.ts";
 import { budgetOf, dataReference, encodedSplits, runTrial, type StudyContext } from "./trial.ts";
-import { openStudyTracking } from "./tracking.ts";
+import { openStudyTracking, type StudyTracking } from "./tracking.ts";
 import { warmStart } from "./warm_start.ts";
 
 /** What a command shows of a study. */
@@ -85,6 +85,8 @@ export async function startStudy(config: Config, signal: AbortSignal, hooks: Stu
   const context = await openContext(config, studyId, signal);
   hooks.say(describeContext(context, await contextPreflight(context)));
   using db = await openStudyDatabase(studyDatabasePath(config.paths.experiments));
+  // Before the study is stored: where its store is not there, nothing has begun.
+  await using tracking = await openStudyTracking(context, [], hooks);
   const { direction } = config.study;
   const earlier = await warmStart(config, space, db);
   // All or nothing: a study that is killed here is not there.
@@ -97,7 +99,7 @@ export async function startStudy(config: Config, signal: AbortSignal, hooks: Stu
   });
   hooks.say(`study        ${studyId} in ${config.paths.experiments}`);
   if (earlier.length > 0) hooks.say(`warm start   ${earlier.length} trials of an earlier study are learnt from`);
-  return await runToEnd(db, study, context, hooks);
+  return await runToEnd(db, study, context, tracking, hooks);
 }
 
 /** What may be changed of a study that is continued: how long it goes on. */
@@ -124,8 +126,10 @@ export async function resumeStudy(
     });
     if (Object.keys(changes).length > 0) storeConfig(study, config);
     hooks.say(describeContext(context, await contextPreflight(context)));
+    const trials = study.trials.filter(isOwn).map(summarizeTrial);
+    await using tracking = await openStudyTracking(context, trials, hooks);
     hooks.say(`study        ${stored.id}, resumed`);
-    return await runToEnd(db, study, context, hooks);
+    return await runToEnd(db, study, context, tracking, hooks);
   });
 }
 
@@ -133,6 +137,7 @@ async function runToEnd(
   db: StudyDatabase,
   study: Study,
   context: StudyContext,
+  tracking: StudyTracking,
   hooks: StudyHooks,
 ): Promise<StudyResult> {
   const { config, signal } = context;
@@ -143,8 +148,6 @@ async function runToEnd(
   for (const trial of study.trials) {
     if (trial.state === "PRUNED" && trial.id) await dropCheckpoints(experiments, trial.id);
   }
-  const trials = study.trials.filter(isOwn).map(summarizeTrial);
-  await using tracking = await openStudyTracking(context, study.stored, trials, hooks);
   const search = runStudy({
     study,
     space: searchSpaceOf(config),
