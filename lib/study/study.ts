@@ -25,7 +25,7 @@ import { latestUnfinished, reopen, storeConfig, studyAttributes, withStudies } f
 import { openStudyLog } from "./study_log.ts";
 import { openStudyStorage, studyCheckpointBytes } from "./study_storage.ts";
 import { budgetOf, dataReference, encodedSplits, runTrial, type StudyContext } from "./trial.ts";
-import { openStudyTracking } from "./tracking.ts";
+import { openStudyTracking, type StudyTracking } from "./tracking.ts";
 import { warmStart } from "./warm_start.ts";
 
 /** What a command shows of a study. */
@@ -86,6 +86,8 @@ export async function startStudy(config: Config, signal: AbortSignal, hooks: Stu
   const context = await openContext(config, studyId, signal);
   hooks.say(describeContext(context, await contextPreflight(context)));
   using db = await openStudyDatabase(studyDatabasePath(config.paths.experiments));
+  // Before the study is stored: where its store is not there, nothing has begun.
+  await using tracking = await openStudyTracking(context, [], hooks);
   const { direction } = config.study;
   const earlier = await warmStart(config, space, db);
   // All or nothing: a study that is killed here is not there.
@@ -98,7 +100,7 @@ export async function startStudy(config: Config, signal: AbortSignal, hooks: Stu
   });
   hooks.say(`study        ${studyId} in ${config.paths.experiments}`);
   if (earlier.length > 0) hooks.say(`warm start   ${earlier.length} trials of an earlier study are learnt from`);
-  return await runToEnd(db, study, context, hooks);
+  return await runToEnd(db, study, context, tracking, hooks);
 }
 
 /** What may be changed of a study that is continued: how long it goes on. */
@@ -126,8 +128,10 @@ export async function resumeStudy(
     if (Object.keys(changes).length > 0) storeConfig(study, config);
     const ownedBytes = await studyCheckpointBytes(db, stored, experiments);
     hooks.say(describeContext(context, await contextPreflight(context, ownedBytes)));
+    const trials = study.trials.filter(isOwn).map(summarizeTrial);
+    await using tracking = await openStudyTracking(context, trials, hooks);
     hooks.say(`study        ${stored.id}, resumed`);
-    return await runToEnd(db, study, context, hooks);
+    return await runToEnd(db, study, context, tracking, hooks);
   });
 }
 
@@ -135,6 +139,7 @@ async function runToEnd(
   db: StudyDatabase,
   study: Study,
   context: StudyContext,
+  tracking: StudyTracking,
   hooks: StudyHooks,
 ): Promise<StudyResult> {
   const { config, signal } = context;
@@ -145,8 +150,6 @@ async function runToEnd(
   using storage = await openStudyStorage(db, study.stored, config, { log: log.study, say: hooks.say });
   // What a process that was killed right after the end of a trial left.
   await storage.keeper.sweep();
-  const trials = study.trials.filter(isOwn).map(summarizeTrial);
-  await using tracking = await openStudyTracking(context, study.stored, trials, hooks);
   const search = runStudy({
     study,
     space: searchSpaceOf(config),

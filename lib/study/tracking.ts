@@ -10,7 +10,6 @@ import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import type { RunningTrial, StudyEvent, TrialSummary } from "../hpo/executor.ts";
-import type { StoredStudy } from "../hpo/study_db.ts";
 import { progressFields } from "../hpo/study_progress.ts";
 import { trackingDatabasePath, trialFolder } from "../storage/layout.ts";
 import { inputError, WinnowError } from "../support/errors.ts";
@@ -62,7 +61,6 @@ interface Hooks {
  */
 export async function openStudyTracking(
   context: StudyContext,
-  study: StoredStudy,
   trials: readonly TrialSummary[],
   { say }: Hooks,
 ): Promise<StudyTracking> {
@@ -75,10 +73,10 @@ export async function openStudyTracking(
   });
   if (tracker === undefined) return untracked;
   try {
-    const seen = await openStudyRun(tracker, context, study);
+    const seen = await openStudyRun(tracker, context);
     isStarting = false;
     const outbox = openOutbox(tracker, { onWarning: (message) => say(`warning: ${message}`) });
-    return trackStudy({ context, study, tracker, outbox, seen: new Map([[study.id, seen]]) }, trials);
+    return trackStudy({ context, tracker, outbox, seen: new Map([[context.studyId, seen]]) }, trials);
   } catch (error) {
     await tracker[Symbol.asyncDispose]();
     if (!(error instanceof TrackerAway)) throw error;
@@ -104,16 +102,15 @@ type Seen = Map<string, Set<number>>;
 /** A study that is tracked. */
 interface Tracked {
   readonly context: StudyContext;
-  readonly study: StoredStudy;
   readonly tracker: Tracker;
   readonly outbox: Outbox;
   /** What each open run has, so that nothing is logged twice. */
   readonly seen: Map<string, Seen>;
 }
 
-async function openStudyRun(tracker: Tracker, context: StudyContext, study: StoredStudy): Promise<Seen> {
+async function openStudyRun(tracker: Tracker, context: StudyContext): Promise<Seen> {
   const { config } = context;
-  const run_id = study.id;
+  const run_id = context.studyId;
   const name = config.study.name ?? `study ${run_id.slice(0, 8)}`;
   await tracker.openRun({ run_id, name, start_time: Date.now(), tags: originTags(context) });
   await tracker.logBatch({
@@ -129,13 +126,13 @@ async function openStudyRun(tracker: Tracker, context: StudyContext, study: Stor
 }
 
 function trackStudy(tracked: Tracked, before: readonly TrialSummary[]): StudyTracking {
-  const { context, study, outbox } = tracked;
-  const { config } = context;
+  const { context, outbox } = tracked;
+  const { config, studyId } = context;
   /** Runs that have begun and not ended. */
-  const open = new Set([study.id]);
+  const open = new Set([studyId]);
   const end = (run_id: string, status: RunStatus) => {
     open.delete(run_id);
-    if (run_id !== study.id) tracked.seen.delete(run_id);
+    if (run_id !== studyId) tracked.seen.delete(run_id);
     outbox.put({ type: "end", end: { run_id, status, end_time: Date.now() } });
   };
   const endTrial = (
@@ -147,7 +144,7 @@ function trackStudy(tracked: Tracked, before: readonly TrialSummary[]): StudyTra
   ) => {
     outbox.put({ type: "log", batch: { run_id: id, tags: tagTexts(details) } });
     putArtifacts(outbox, config, id, status);
-    if (value !== undefined) log(tracked, study.id, number, { "trial/value": value });
+    if (value !== undefined) log(tracked, studyId, number, { "trial/value": value });
     end(id, status);
   };
 
@@ -156,7 +153,7 @@ function trackStudy(tracked: Tracked, before: readonly TrialSummary[]): StudyTra
   if (last) {
     const better = config.study.direction === "maximize" ? Math.max : Math.min;
     const values = before.flatMap(({ value }) => value === null ? [] : [value]);
-    if (values.length > 0) log(tracked, study.id, last.number, { best_so_far: better(...values) });
+    if (values.length > 0) log(tracked, studyId, last.number, { best_so_far: better(...values) });
     endTrial(
       last.trial_id,
       last.number,
@@ -174,9 +171,9 @@ function trackStudy(tracked: Tracked, before: readonly TrialSummary[]): StudyTra
       const { bestValue } = progress;
       const fields = Object.entries(progressFields(progress)).map(([name, value]) => [`winnow.${name}`, value]);
       const tags = tagTexts(Object.fromEntries(fields));
-      outbox.put({ type: "log", batch: { run_id: study.id, tags } });
+      outbox.put({ type: "log", batch: { run_id: studyId, tags } });
       if (!ending) return;
-      if (bestValue !== null) log(tracked, study.id, trial.number, { best_so_far: bestValue });
+      if (bestValue !== null) log(tracked, studyId, trial.number, { best_so_far: bestValue });
       const [status, state] = ending;
       const value = "value" in event ? event.value ?? undefined : undefined;
       const reason = "reason" in event ? event.reason : undefined;
@@ -195,11 +192,11 @@ function trackStudy(tracked: Tracked, before: readonly TrialSummary[]): StudyTra
     conclude(result) {
       outbox.put({
         type: "artifact",
-        artifact: { run_id: study.id, path: "summary_report.json", content: { file: result.summary_report } },
+        artifact: { run_id: studyId, path: "summary_report.json", content: { file: result.summary_report } },
       });
       const tags = tagTexts({ "winnow.best_trial_id": result.best_trial_id, "winnow.best_so_far": result.best_value });
-      outbox.put({ type: "log", batch: { run_id: study.id, tags } });
-      end(study.id, "FINISHED");
+      outbox.put({ type: "log", batch: { run_id: studyId, tags } });
+      end(studyId, "FINISHED");
     },
     async [Symbol.asyncDispose]() {
       // What is still open was interrupted: a resume opens it again.
@@ -233,7 +230,7 @@ function log({ outbox, seen }: Tracked, run_id: string, step: number, values: Re
 }
 
 async function openTrialRun(tracked: Tracked, trial: RunningTrial, events: TrialEvents): Promise<TrialEvents> {
-  const { context, study, tracker, outbox, seen } = tracked;
+  const { context, tracker, outbox, seen } = tracked;
   const run_id = trial.id;
   const every = context.config.training.log_every;
   outbox.put({
@@ -241,7 +238,7 @@ async function openTrialRun(tracked: Tracked, trial: RunningTrial, events: Trial
     run: {
       run_id,
       name: `trial ${trial.number}`,
-      parent_id: study.id,
+      parent_id: context.studyId,
       start_time: Date.now(),
       tags: {
         ...originTags(context),

@@ -97,7 +97,7 @@ async function runCommand([program, ...args]: readonly string[]): Promise<string
     if (error instanceof Deno.errors.NotCapable) {
       throw inputError(
         `${what} may not be started: Winnow's tasks may start no programs`,
-        `Start Winnow with that permission: deno run -P=train --allow-run=${program} scripts/train.ts ..., ` +
+        `Allow it: DENO_WEBGPU_BACKEND=vulkan deno run --no-prompt -P=train --allow-run=${program} scripts/train.ts ..., ` +
           "or let a timer write the token to a file and set tracking.token_file",
         { cause: error },
       );

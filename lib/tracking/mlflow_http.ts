@@ -113,7 +113,15 @@ async function askOnce(access: ServerAccess, request: ServerRequest, header: str
   } catch (error) {
     if (error instanceof Deno.errors.NotCapable || error instanceof TrackerAway || signal?.aborted) throw error;
     if (timer.aborted) throw new TrackerAway(`${host} has not answered within ${timeout / 1000} s`);
-    throw new TrackerAway(`no answer from ${host}: ${reason(error)}`);
+    const why = reason(error);
+    if (/certificate/i.test(why)) {
+      throw inputError(
+        `the certificate of the tracking server ${host} is not trusted: ${why}`,
+        "Name the file of its certificate authority in DENO_CERT, or set DENO_TLS_CA_STORE=system",
+        { cause: error },
+      );
+    }
+    throw new TrackerAway(`no answer from ${host}: ${why}`);
   }
   const { status } = response;
   if (response.ok) return isBytes ? undefined : parse(text, host);

@@ -22,7 +22,7 @@ using study = createStudy({
   sampler: randomSampler({ seed: 5 }),
   pruner: medianPruner({ nStartupTrials: 10, nWarmupSteps: 1 }),
 });
-using log = openStudyLog(experiments, study.studyName, "loss");
+using log = openStudyLog(experiments, study.studyName, "loss", () => {});
 
 /** The distance from the best point, and what is missing of the last epoch. */
 async function train({ number, params, report, shouldPrune, enter }: RunningTrial) {

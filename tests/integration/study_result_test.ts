@@ -114,6 +114,8 @@ Deno.test("a study ends with its result, its files and its reports, whatever one
       const expected = [
         ".lock",
         "data",
+        "mlartifacts",
+        "mlflow.db",
         "study.db",
         `study_${study_id}`,
         ...trials.map((one) => `trial_${one.trial_id}`),

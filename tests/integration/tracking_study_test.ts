@@ -163,6 +163,7 @@ Deno.test("tracking: a server that is not there at the start is an input error w
     assert.match(refused.stderr, /the tracking store http:\/\/127\.0\.0\.1:\d+ is not there: no answer/);
     assert.match(refused.stderr, /Start it or check tracking\.uri, or set tracking\.store=mlflow_db/);
     assert.match(refused.stderr, /trying again in 8 s/);
+    assert.deepEqual(rows(join(folder, "study.db"), "SELECT * FROM studies"), []);
     resultOf(await runCommand("train", [...RUN, place, "tracking.store=none", "training.epochs=1"]));
     await assert.rejects(Deno.stat(join(folder, "mlflow.db")), Deno.errors.NotFound);
   });
