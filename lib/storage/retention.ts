@@ -4,6 +4,7 @@
  * happens after a save, so at the worst there is one checkpoint too many and never none.
  */
 import type { WinnowError } from "../support/errors.ts";
+import { diskFileSystem, type FileSystem } from "../support/file_system.ts";
 import {
   type Checkpoint,
   dropOptimizer,
@@ -85,21 +86,22 @@ export async function applyRetention(
   parent: string,
   rule: RetentionRule,
   onWarning: OnWarning = () => {},
+  fs: FileSystem = diskFileSystem,
 ): Promise<{ kept: Checkpoint[]; removed: string[] }> {
-  let sound = await listCheckpoints(parent, onWarning);
+  let sound = await listCheckpoints(parent, onWarning, fs);
   let plan = planRetention(sound, rule);
   while (plan.remove.length + plan.reduce.length > 0) {
     const witness = [...plan.keep, ...plan.reduce].sort((a, b) => b.info.step - a.info.step)[0]!;
-    const damage = await verifyCheckpoint(witness.folder).then(() => null, (error: WinnowError) => error);
+    const damage = await verifyCheckpoint(witness.folder, fs).then(() => null, (error: WinnowError) => error);
     if (damage === null) break;
     onWarning(damage.message);
     sound = sound.filter((one) => one !== witness);
     plan = planRetention(sound, rule);
   }
   // Removing comes first, since a manifest needs room to be written and the disk may be full.
-  for (const one of plan.remove) await removeCheckpoint(one.folder);
+  for (const one of plan.remove) await removeCheckpoint(one.folder, fs);
   const reduced: Checkpoint[] = [];
-  for (const one of plan.reduce) reduced.push(await dropOptimizer(one));
+  for (const one of plan.reduce) reduced.push(await dropOptimizer(one, undefined, fs));
   const kept = [...plan.keep, ...reduced].sort((a, b) => a.info.step - b.info.step);
   return { kept, removed: plan.remove.map((one) => one.name) };
 }
