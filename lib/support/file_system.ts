@@ -73,7 +73,8 @@ export interface FileSystem {
   syncFolderSync(path: string): void;
   openLock(path: string): Promise<LockableFile>;
   openForReading(path: string): Promise<ReadableFile>;
-  readSync(path: string): Uint8Array;
+  /** What a file holds from a position to its end. */
+  readSync(path: string, from?: number): Uint8Array;
   list(folder: string): Promise<FolderEntry[]>;
   listSync(folder: string): FolderEntry[];
   status(path: string): Promise<FileStatus>;
@@ -106,7 +107,19 @@ export const diskFileSystem: FileSystem = {
   },
   openLock: (path) => Deno.open(path, { read: true, write: true, create: true }),
   openForReading: (path) => Deno.open(path, { read: true }),
-  readSync: (path) => Deno.readFileSync(path),
+  readSync(path, from = 0) {
+    if (from === 0) return Deno.readFileSync(path);
+    using file = Deno.openSync(path);
+    file.seekSync(from, Deno.SeekMode.Start);
+    const bytes = new Uint8Array(Math.max(0, file.statSync().size - from));
+    let read = 0;
+    while (read < bytes.length) {
+      const count = file.readSync(bytes.subarray(read));
+      if (count === null) break;
+      read += count;
+    }
+    return bytes.subarray(0, read);
+  },
   list: (folder) => Array.fromAsync(Deno.readDir(folder)),
   listSync: (folder) => [...Deno.readDirSync(folder)],
   status: (path) => Deno.lstat(path),

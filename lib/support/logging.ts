@@ -1,12 +1,12 @@
 /**
  * One event, two outputs: a line of JSON for programs and a line of text for people, both with secrets masked.
  *
- * Writing is synchronous and a few microseconds long, so a crash loses nothing that was logged.
+ * Writing is synchronous and a few microseconds long, so a crash of the process loses nothing that was logged.
  */
 
-import { closeSync, mkdirSync, openSync } from "node:fs";
-import { join } from "node:path";
-import { appendText, openJsonLines } from "./json_lines.ts";
+import { dirname, join } from "node:path";
+import { diskFileSystem, type FileSystem } from "./file_system.ts";
+import { openJsonLines, openLines } from "./json_lines.ts";
 import { maskData } from "./masking.ts";
 
 /** How much an event matters. */
@@ -99,18 +99,30 @@ export function createLogger(
  *
  * @throws the file system's error where the folder cannot be written
  */
-export function openLogFiles(folder: string): { sink: Sink; close(): void } {
-  mkdirSync(folder, { recursive: true });
-  const lines = openJsonLines(join(folder, "training.jsonl"));
-  const text = openSync(join(folder, "stdout.log"), "a");
+export function openLogFiles(folder: string, fs: FileSystem = diskFileSystem): { sink: Sink; close(): void } {
+  makeFolders(folder, fs);
+  const lines = openJsonLines(join(folder, "training.jsonl"), fs);
+  const text = openLines(join(folder, "stdout.log"), fs);
   return {
     sink: (event) => {
       lines.write(event);
-      appendText(text, formatEvent(event) + "\n");
+      text.write(formatEvent(event) + "\n");
     },
     close: () => {
       lines.close();
-      closeSync(text);
+      text.close();
     },
   };
+}
+
+/** `mkdir -p`; logs are no reason to wait for a sync. */
+function makeFolders(folder: string, fs: FileSystem): void {
+  try {
+    fs.makeFolderSync(folder);
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return;
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    makeFolders(dirname(folder), fs);
+    fs.makeFolderSync(folder);
+  }
 }
