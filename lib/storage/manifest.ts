@@ -93,7 +93,8 @@ export async function hashFile(
   const file = await fs.openForReading(path);
   try {
     const hash = createHash("sha256");
-    const chunk = new Uint8Array(CHUNK_BYTES);
+    const { size } = await fs.status(path);
+    const chunk = new Uint8Array(Math.min(CHUNK_BYTES, Math.max(size, 1 << 16)));
     let bytes = 0;
     for (let read = await file.read(chunk); read !== null; read = await file.read(chunk)) {
       hash.update(chunk.subarray(0, read));

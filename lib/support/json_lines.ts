@@ -5,6 +5,7 @@
  * the file is opened again, and holes of zero bytes, whose lines a reader leaves out. What was synced is whole.
  */
 
+import { dirname } from "node:path";
 import { diskFileSystem, type FileSystem, type WritableFile, writeAllSync } from "./file_system.ts";
 
 /** A file of lines open for appending. */
@@ -55,6 +56,8 @@ export function openLines(path: string, fs: FileSystem = diskFileSystem): LinesW
   let size = found === null || found === 0 ? 0 : wholeBytes(fs, path, found);
   if (found !== null && size < found) fs.truncateSync(path, size);
   const file: WritableFile = fs.openSync(path, "append");
+  // A file whose name is not on the disk is lost whole, however well its lines are synced.
+  if (found === null) fs.syncFolderSync(dirname(path));
   // The cut comes to the disk before what follows it.
   if (found !== null && size < found) file.syncSync();
   let isTorn = false;
