@@ -99,9 +99,8 @@ const at = (signal: Moment["signal"], step: number, saved?: number): Moment => (
   what: `step ${step}`,
   when: (experiments) =>
     loggedSteps(experiments).some((one) => one >= step) &&
-    (saved === undefined || loggedEvents(experiments).some((one) =>
-      one.message === "checkpoint saved" && one.step === saved
-    )),
+    (saved === undefined ||
+      loggedEvents(experiments).some((one) => one.message === "checkpoint saved" && one.step === saved)),
 });
 
 const saving = (step: number): Moment => ({

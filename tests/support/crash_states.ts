@@ -6,6 +6,7 @@
  * a folder's sync makes the names in it durable and not what they lead to. A rename is one change. A write may be lost,
  * whole, cut after some of its 512-byte sectors, or there in size only, its bytes being zero.
  */
+import type { Hash } from "node:crypto";
 import { randomStream } from "../../lib/support/rng.ts";
 import {
   apply,
@@ -133,15 +134,13 @@ export function treeAfter(before: Snapshot, log: readonly Change[], { prefix, fa
   return root;
 }
 
-/** All files of a tree by path, as text of single bytes; those whose path `skip` matches are left out. */
-export function contents(root: FolderInode, skip?: RegExp, path = "", found = new Map<string, string>()) {
-  for (const [name, inode] of [...root.entries].sort(([a], [b]) => a < b ? -1 : 1)) {
-    const here = `${path}/${name}`;
-    if (skip?.test(here)) continue;
-    if (inode.kind === "folder") {
-      found.set(here + "/", "");
-      contents(inode, skip, here, found);
-    } else found.set(here, String.fromCharCode(...inode.data.subarray(0, inode.size)));
+/** Adds all paths and bytes of a tree to a hash; those whose path `skip` matches are left out. */
+export function hashTree(hash: Hash, root: FolderInode, skip: RegExp, path = ""): void {
+  for (const name of [...root.entries.keys()].sort()) {
+    const here = `${path}/${name}`, inode = root.entries.get(name)!;
+    if (skip.test(here)) continue;
+    hash.update(`${here}\0${inode.kind === "file" ? inode.size : inode.kind}\0`);
+    if (inode.kind === "folder") hashTree(hash, inode, skip, here);
+    else hash.update(inode.data.subarray(0, inode.size));
   }
-  return found;
 }
