@@ -44,6 +44,8 @@ export type Manifest = z.infer<typeof manifestSchema>;
 const checksumOf = ({ checksum: _, ...rest }: Manifest): string =>
   createHash("sha256").update(JSON.stringify(rest)).digest("hex");
 
+const textOf = (manifest: Manifest): string => JSON.stringify(manifest, null, 2) + "\n";
+
 /** The manifest's text. NaN and infinities in `info` become null, as JSON has none. */
 export function manifestText(info: CheckpointInfo, files: Manifest["files"], dropped: string[] = []): string {
   const manifest: Manifest = JSON.parse(
@@ -51,7 +53,7 @@ export function manifestText(info: CheckpointInfo, files: Manifest["files"], dro
   );
   // Parsed as it will be read, so that ill-typed info is found when it is written and not when it is needed.
   manifestSchema.parse(manifest);
-  return JSON.stringify({ ...manifest, checksum: checksumOf(manifest) }, null, 2) + "\n";
+  return textOf({ ...manifest, checksum: checksumOf(manifest) });
 }
 
 /**
@@ -82,6 +84,8 @@ export async function readManifest(folder: string, fs: FileSystem = diskFileSyst
   }
   // Over the value as it was read, since zod may reorder the keys.
   if (checksumOf(value as Manifest) !== parsed.data.checksum) throw damaged("does not match its own checksum");
+  // Spaces and line breaks are no part of the checksum, and changed all the same.
+  if (text !== textOf(value as Manifest)) throw damaged("is not as it was written");
   return parsed.data;
 }
 
