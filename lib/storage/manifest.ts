@@ -98,7 +98,7 @@ export async function hashFile(
   try {
     const hash = createHash("sha256");
     const { size } = await fs.status(path);
-    const chunk = new Uint8Array(Math.min(CHUNK_BYTES, Math.max(size, 1 << 16)));
+    const chunk = new Uint8Array(Math.min(CHUNK_BYTES, Math.max(size, 1 << 12)));
     let bytes = 0;
     for (let read = await file.read(chunk); read !== null; read = await file.read(chunk)) {
       hash.update(chunk.subarray(0, read));

@@ -159,19 +159,19 @@ export async function writeFile(fs: FileSystem, path: string, data: string | Uin
 
 /** A whole file as text. */
 export async function readText(fs: FileSystem, path: string): Promise<string> {
-  const pieces: Uint8Array<ArrayBuffer>[] = [];
+  const { size } = await fs.status(path);
+  const piece = new Uint8Array(Math.min(1 << 20, Math.max(size, 1 << 9)));
+  const decoder = new TextDecoder();
   const file = await fs.openForReading(path);
   try {
-    for (;;) {
-      const piece = new Uint8Array(64 << 10);
-      const read = await file.read(piece);
-      if (read === null) break;
-      pieces.push(piece.subarray(0, read));
+    let text = "";
+    for (let read = await file.read(piece); read !== null; read = await file.read(piece)) {
+      text += decoder.decode(piece.subarray(0, read), { stream: true });
     }
+    return text + decoder.decode();
   } finally {
     file.close();
   }
-  return await new Blob(pieces).text();
 }
 
 /** Removes a file or a folder with all that is in it. */

@@ -76,8 +76,7 @@ export function copyTree(root: FolderInode, copies = new Map<Inode, Inode>()): F
   for (const [name, inode] of root.entries) {
     if (inode.kind === "folder") folder.entries.set(name, copyTree(inode, copies));
     else {
-      const file = newFile();
-      putBytes(file, 0, inode.data.subarray(0, inode.size));
+      const file = { ...newFile(), data: inode.data.slice(0, inode.size), size: inode.size };
       copies.set(inode, file);
       folder.entries.set(name, file);
     }

@@ -60,7 +60,7 @@ let ids = 0;
 /** A new folder without names. */
 export const newFolder = (): FolderInode => ({ id: ids++, kind: "folder", entries: new Map() });
 /** A new file without bytes. */
-export const newFile = (): FileInode => ({ id: ids++, kind: "file", data: new Uint8Array(64), size: 0 });
+export const newFile = (): FileInode => ({ id: ids++, kind: "file", data: new Uint8Array(0), size: 0 });
 
 /** Puts bytes into a file; what lies between its end and them is zero. */
 export function putBytes(file: FileInode, at: number, bytes: Uint8Array): void {
@@ -84,6 +84,15 @@ export function cutFile(file: FileInode, size: number): void {
 const errno = (code: string) => Object.assign(new Error(`injected ${code}`), { code });
 const notFound = (path: string) => Object.assign(new Deno.errors.NotFound(path), { code: "ENOENT" });
 
+/** The names along paths that were met. */
+const paths = new Map<string, string[]>();
+
+function partsOf(path: string): string[] {
+  const found = paths.get(path) ?? resolve(path).split("/").filter((one) => one !== "");
+  paths.set(path, found);
+  return found;
+}
+
 /** A file system whose tree starts at `root`. */
 export function memoryFiles(root: FolderInode = newFolder(), fault?: Fault): MemoryFiles {
   const log: Change[] = [];
@@ -91,7 +100,7 @@ export function memoryFiles(root: FolderInode = newFolder(), fault?: Fault): Mem
 
   const find = (path: string): Inode | undefined => {
     let inode: Inode | undefined = root;
-    for (const part of resolve(path).split("/").filter((one) => one !== "")) {
+    for (const part of partsOf(path)) {
       inode = inode?.kind === "folder" ? inode.entries.get(part) : undefined;
     }
     return inode;
