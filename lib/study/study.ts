@@ -4,8 +4,9 @@ import type { Config } from "../config/schema.ts";
 import { runStudy, type StudyEvent } from "../hpo/executor.ts";
 import { quasiRandomSampler } from "../hpo/sampler.ts";
 import { createStudy, findStudy, openStudyDatabase, type Study, type StudyDatabase } from "../hpo/study_db.ts";
+import { cleanTemporaries } from "../storage/checkpoint.ts";
 import { ensureWritable } from "../storage/disk.ts";
-import { studyDatabasePath, trialFolder } from "../storage/layout.ts";
+import { studyDatabasePath, studyFolder, trialFolder } from "../storage/layout.ts";
 import { lockFolder } from "../storage/lock.ts";
 import { WinnowError } from "../support/errors.ts";
 import { createLogger, openLogFiles } from "../support/logging.ts";
@@ -76,6 +77,7 @@ async function runToEnd(
   hooks: StudyHooks,
 ): Promise<StudyResult> {
   const { config, signal } = context;
+  await cleanTemporaries(studyFolder(config.paths.experiments, study.id));
   const initial = Object.fromEntries(Object.keys(config.search_space).map((key) => [key, valueOf(config, key)]));
   const search = runStudy({
     db,

@@ -1,5 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
+import { initialState, readState } from "../../lib/train/state.ts";
 import { withEmptyRows, withoutEmptyRows } from "../../lib/train/stored_rows.ts";
 
 const bits = (values: Float32Array) => [...new Uint32Array(values.buffer, values.byteOffset, values.length)];
@@ -37,4 +38,21 @@ Deno.test("rows that are none of the tensor are refused", () => {
   for (const rows of [[0, 3], [-1, 0], [1, 1], [2, 1], [0]]) {
     assert.throws(() => withEmptyRows([3, 2], Int32Array.from(rows), values), RangeError);
   }
+});
+
+Deno.test("a checkpoint from before rows were left out is read, and one of a later format refused by name", async () => {
+  const folder = Deno.makeTempDirSync();
+  const write = (format: string) =>
+    Deno.writeTextFileSync(`${folder}/trainer_state.json`, JSON.stringify({ ...initialState(1, {}), format }));
+  write("winnow-trainer-state/1");
+  assert.equal((await readState({ folder })).step, 0);
+  write("winnow-trainer-state/3");
+  await assert.rejects(readState({ folder }), (error: Error) => {
+    assert.match(
+      error.message,
+      /format winnow-trainer-state\/3, and this version reads winnow-trainer-state\/1 and .*\/2/,
+    );
+    return true;
+  });
+  Deno.removeSync(folder, { recursive: true });
 });
