@@ -4,33 +4,34 @@
  * makes the name itself durable (T. Pillai et al., "All File Systems Are Not Created Equal", OSDI'14).
  */
 import { basename, dirname, join, resolve } from "node:path";
+import { diskFileSystem, type FileSystem, writeAll } from "../support/file_system.ts";
 import { asStorageError } from "./fs_error.ts";
 
 /** fsync of a folder: makes the names in it durable. */
-export async function syncFolder(folder: string): Promise<void> {
-  using handle = await Deno.open(folder, { read: true });
-  await handle.sync();
-}
+export const syncFolder = (folder: string, fs: FileSystem = diskFileSystem): Promise<void> => fs.syncFolder(folder);
 
-const isFolder = (path: string): Promise<boolean> => Deno.stat(path).then((found) => found.isDirectory, () => false);
+/**
+ * Whether a path is a folder or a link to one. A link is told by listing what it leads to, since `status` does not follow
+ * it.
+ */
+async function isFolder(fs: FileSystem, path: string): Promise<boolean> {
+  const found = await fs.status(path).catch(() => null);
+  if (found === null || found.isDirectory || found.isFile) return found?.isDirectory ?? false;
+  return await fs.list(path).then(() => true, () => false);
+}
 
 /** `mkdir -p` whose new folders are durable: each folder that gained an entry is synced. */
-export async function makeFolder(folder: string): Promise<void> {
+export async function makeFolder(folder: string, fs: FileSystem = diskFileSystem): Promise<void> {
   const path = resolve(folder), parent = dirname(path);
-  if (await isFolder(path)) return;
-  if (parent !== path) await makeFolder(parent);
+  if (await isFolder(fs, path)) return;
+  if (parent !== path) await makeFolder(parent, fs);
   try {
-    await Deno.mkdir(path);
+    await fs.makeFolder(path);
   } catch (error) {
     // Another process may have made it since.
-    if (!(error instanceof Deno.errors.AlreadyExists && await isFolder(path))) throw error;
+    if (!(error instanceof Deno.errors.AlreadyExists && await isFolder(fs, path))) throw error;
   }
-  await syncFolder(parent);
-}
-
-/** Writes all of `data`: a single write may take fewer bytes than it is given. */
-async function writeAll(file: Deno.FsFile, data: Uint8Array): Promise<void> {
-  for (let offset = 0; offset < data.length;) offset += await file.write(data.subarray(offset));
+  await fs.syncFolder(parent);
 }
 
 /** The name of the file aside; hidden and recognisable, so that a leftover can be removed. */
@@ -42,22 +43,29 @@ export const isTemporaryName = (name: string): boolean => /^\..+\.\d+\.tmp$/.tes
 /**
  * Replaces the file `path` by `data` (text as UTF-8) in one instant; readers see all of the old or all of the new.
  *
- * @throws a storage error when the file system refuses; the old file is untouched then.
+ * @throws a storage error when the file system refuses; the old file is untouched then, or, where the very last sync
+ * failed, the new one whole.
  */
-export async function writeFileAtomic(path: string, data: string | Uint8Array): Promise<void> {
+export async function writeFileAtomic(
+  path: string,
+  data: string | Uint8Array,
+  fs: FileSystem = diskFileSystem,
+): Promise<void> {
   const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
   const folder = dirname(resolve(path));
   const aside = join(folder, temporaryName(basename(path)));
   try {
-    {
-      using file = await Deno.open(aside, { write: true, create: true, truncate: true });
+    const file = await fs.open(aside, "replace");
+    try {
       await writeAll(file, bytes);
       await file.sync();
+    } finally {
+      file.close();
     }
-    await Deno.rename(aside, path);
-    await syncFolder(folder);
+    await fs.rename(aside, path);
+    await fs.syncFolder(folder);
   } catch (error) {
-    await Deno.remove(aside).catch(() => {});
+    await fs.remove(aside).catch(() => {});
     throw await asStorageError(error, `writing ${basename(path)}`, resolve(path), bytes.length);
   }
 }

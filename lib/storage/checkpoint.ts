@@ -9,14 +9,15 @@
  */
 import { basename, join, relative, resolve } from "node:path";
 import { storageError, WinnowError } from "../support/errors.ts";
-import { makeFolder, syncFolder, writeFileAtomic } from "./atomic_file.ts";
-import { folderBytes } from "./disk.ts";
+import { diskFileSystem, type FileSystem, isThere, removeTree } from "../support/file_system.ts";
+import { makeFolder, writeFileAtomic } from "./atomic_file.ts";
 import { asStorageError, isDiskFull } from "./fs_error.ts";
+import { hashingFiles, type WrittenFile } from "./hashing_files.ts";
 import { type CheckpointInfo, hashFile, type Manifest, MANIFEST_FILE, manifestText, readManifest } from "./manifest.ts";
 import { asideName, removeDropped } from "./recovery.ts";
 
 export type { CheckpointInfo } from "./manifest.ts";
-export { cleanPartials, removeCheckpoint } from "./recovery.ts";
+export { cleanPartials, cleanTemporaries, removeCheckpoint } from "./recovery.ts";
 
 /** The optimizer's state within a checkpoint: needed to resume, and of no use for evaluation. */
 export const OPTIMIZER_FILE = "optimizer.safetensors";
@@ -44,24 +45,43 @@ const describe = (folder: string, { info, files, dropped }: Manifest): Checkpoin
   resumable: dropped.length === 0,
 });
 
-/** Syncs and hashes all files under `folder`, then syncs the folders, children first. Keys are paths with "/". */
-async function sealFolder(folder: string, top = folder, files: Manifest["files"] = {}): Promise<Manifest["files"]> {
-  const entries = await Array.fromAsync(Deno.readDir(folder));
+/**
+ * The size and hash of each file under `folder`, as it was written or else by reading it; syncs the files that are not
+ * yet, then the folders, children first. Keys are paths with "/".
+ */
+async function sealFolder(
+  folder: string,
+  fs: FileSystem,
+  written: ReadonlyMap<string, WrittenFile>,
+  top = folder,
+  files: Manifest["files"] = {},
+): Promise<Manifest["files"]> {
+  const entries = await fs.list(folder);
   for (const entry of entries.sort((a, b) => a.name < b.name ? -1 : 1)) {
     const path = join(folder, entry.name);
-    if (entry.isDirectory) await sealFolder(path, top, files);
-    else if (entry.isFile) files[relative(top, path)] = await hashFile(path, { sync: true });
+    if (entry.isDirectory) await sealFolder(path, fs, written, top, files);
+    else if (entry.isFile) files[relative(top, path)] = await sealFile(path, fs, written.get(path));
     else throw storageError(`${path} is no regular file`, "Write regular files into a checkpoint, no links.");
   }
-  await syncFolder(folder);
+  await fs.syncFolder(folder);
   return files;
+}
+
+async function sealFile(path: string, fs: FileSystem, written?: WrittenFile): Promise<Manifest["files"][string]> {
+  if (!written?.isSynced) {
+    const file = await fs.open(path, "append");
+    await file.sync().finally(() => file.close());
+  }
+  if (!written) return await hashFile(path, fs);
+  return { bytes: written.bytes, sha256: written.hash.copy().digest("hex") };
 }
 
 /**
  * Writes a checkpoint folder `<parent>/<name>` in a crash-safe way: killed at any instant, either nothing is visible
  * under that name or all of it is. A checkpoint of the same name is replaced.
  *
- * @param write Writes the files into the folder it is given (which is not the final one).
+ * @param write Writes the files into the folder it is given (which is not the final one), best through the file system
+ * that it is given: those files are hashed while they are written, others are read again.
  * @param info What the checkpoint is; kept in the manifest.
  * @param options.expectedBytes Its size where known (as from `preflight`), for the message of a full disk.
  * @throws a storage error with bytes needed and free when the disk is full, or what `write` threw; nothing is left then.
@@ -69,55 +89,71 @@ async function sealFolder(folder: string, top = folder, files: Manifest["files"]
 export async function publishCheckpoint(
   parent: string,
   name: string,
-  write: (folder: string) => Promise<void>,
+  write: (folder: string, fs: FileSystem) => Promise<void>,
   info: CheckpointInfo,
-  options: { expectedBytes?: number } = {},
+  options: { expectedBytes?: number; fs?: FileSystem } = {},
 ): Promise<Checkpoint> {
+  const { fs = diskFileSystem } = options;
+  const hashing = hashingFiles(fs);
   if (!/^[^./\\\0][^/\\\0]*$/.test(name)) throw new RangeError(`Expected a plain folder name but found "${name}"`);
   const target = join(resolve(parent), name);
   const partial = join(resolve(parent), asideName("partial", name));
   let files: Manifest["files"];
   try {
-    await makeFolder(parent);
-    await Deno.remove(partial, { recursive: true }).catch(() => {});
-    await Deno.mkdir(partial);
-    await write(partial);
-    files = await sealFolder(partial);
+    await makeFolder(parent, fs);
+    await removeTree(fs, partial).catch(() => {});
+    await fs.makeFolder(partial);
+    await write(partial, hashing.fs);
+    files = await sealFolder(partial, fs, hashing.written);
     if (MANIFEST_FILE in files) throw new RangeError(`Expected no ${MANIFEST_FILE} from write: it is made here`);
-    await writeFileAtomic(join(partial, MANIFEST_FILE), manifestText(info, files));
-    await publish(partial, target);
+    await writeFileAtomic(join(partial, MANIFEST_FILE), manifestText(info, files), fs);
+    await publish(partial, target, fs);
   } catch (error) {
     const cause = error instanceof WinnowError ? error.cause : error;
-    const needed = isDiskFull(cause) ? await bytesNeeded(parent, partial, options.expectedBytes) : undefined;
-    await Deno.remove(partial, { recursive: true }).catch(() => {});
+    const needed = isDiskFull(cause) ? await bytesNeeded(parent, partial, fs, options.expectedBytes) : undefined;
+    await removeTree(fs, partial).catch(() => {});
     // A full disk is described once more, now with the size of the whole checkpoint and what is free without it.
     throw await asStorageError(isDiskFull(cause) ? cause : error, "saving a checkpoint", target, needed);
   }
-  return describe(target, await readManifest(target));
+  return describe(target, await readManifest(target, fs));
 }
 
 /** Renames the finished folder to its name, moving a checkpoint that has that name out of the way for this instant. */
-async function publish(partial: string, target: string): Promise<void> {
+async function publish(partial: string, target: string, fs: FileSystem): Promise<void> {
   const replaced = join(resolve(target, ".."), asideName("replaced", basename(target)));
-  const occupied = await Deno.lstat(target).then(() => true, () => false);
-  if (occupied) await Deno.remove(replaced, { recursive: true }).catch(() => {});
+  const occupied = await isThere(fs, target);
+  if (occupied) await removeTree(fs, replaced).catch(() => {});
   // Between these two renames the old checkpoint is hidden but whole: cleanPartials would give it its name back.
-  if (occupied) await Deno.rename(target, replaced);
+  if (occupied) await fs.rename(target, replaced);
   try {
-    await Deno.rename(partial, target);
+    await fs.rename(partial, target);
   } catch (error) {
-    if (occupied) await Deno.rename(replaced, target);
+    if (occupied) await fs.rename(replaced, target);
     throw error;
   }
-  await syncFolder(resolve(target, ".."));
-  if (occupied) await Deno.remove(replaced, { recursive: true });
+  await fs.syncFolder(resolve(target, ".."));
+  if (occupied) await removeTree(fs, replaced);
 }
 
 /** What a checkpoint that did not fit needs: as expected, or as the largest one before, or what it had written so far. */
-async function bytesNeeded(parent: string, partial: string, expectedBytes?: number): Promise<number> {
+async function bytesNeeded(
+  parent: string,
+  partial: string,
+  fs: FileSystem,
+  expectedBytes?: number,
+): Promise<number> {
   if (expectedBytes !== undefined) return expectedBytes;
-  const others = await listCheckpoints(parent).catch(() => []);
-  return Math.max(await folderBytes(partial).catch(() => 0), ...others.map((checkpoint) => checkpoint.bytes));
+  const others = await listCheckpoints(parent, () => {}, fs).catch(() => []);
+  return Math.max(await treeBytes(partial, fs).catch(() => 0), ...others.map((checkpoint) => checkpoint.bytes));
+}
+
+async function treeBytes(folder: string, fs: FileSystem): Promise<number> {
+  let bytes = 0;
+  for (const { name, isDirectory } of await fs.list(folder)) {
+    const path = join(folder, name);
+    bytes += isDirectory ? await treeBytes(path, fs) : (await fs.status(path)).size;
+  }
+  return bytes;
 }
 
 /**
@@ -125,11 +161,11 @@ async function bytesNeeded(parent: string, partial: string, expectedBytes?: numb
  *
  * @throws a storage error that names the first file that differs, and how.
  */
-export async function verifyCheckpoint(folder: string): Promise<Checkpoint> {
-  const manifest = await readManifest(folder);
-  await compareSizes(folder, manifest);
+export async function verifyCheckpoint(folder: string, fs: FileSystem = diskFileSystem): Promise<Checkpoint> {
+  const manifest = await readManifest(folder, fs);
+  await compareSizes(folder, manifest, fs);
   for (const [name, expected] of Object.entries(manifest.files)) {
-    const found = await hashFile(join(folder, name)).catch((error) => {
+    const found = await hashFile(join(folder, name), fs).catch((error) => {
       throw damaged(folder, `${name} cannot be read`, error);
     });
     if (found.sha256 !== expected.sha256) {
@@ -145,10 +181,11 @@ function damaged(folder: string, difference: string, cause?: unknown): WinnowErr
 }
 
 /** Finds missing and truncated files without reading them. */
-async function compareSizes(folder: string, manifest: Manifest): Promise<void> {
+async function compareSizes(folder: string, manifest: Manifest, fs: FileSystem): Promise<void> {
   for (const [name, expected] of Object.entries(manifest.files)) {
-    const found = await Deno.stat(join(folder, name)).catch(() => null);
+    const found = await fs.status(join(folder, name)).catch(() => null);
     if (found === null) throw damaged(folder, `${name} is missing`);
+    if (!found.isFile) throw damaged(folder, `${name} is no regular file`);
     if (found.size !== expected.bytes) {
       throw damaged(folder, `${name} has ${found.size} bytes where ${expected.bytes} were written`);
     }
@@ -162,15 +199,19 @@ export type OnWarning = (message: string) => void;
  * The checkpoints in a folder whose manifest is sound and whose files have the right sizes, by ascending step. Contents
  * are not read. Damaged ones are passed over with a warning; a missing parent holds none.
  */
-export async function listCheckpoints(parent: string, onWarning: OnWarning = () => {}): Promise<Checkpoint[]> {
+export async function listCheckpoints(
+  parent: string,
+  onWarning: OnWarning = () => {},
+  fs: FileSystem = diskFileSystem,
+): Promise<Checkpoint[]> {
   const checkpoints: Checkpoint[] = [];
   try {
-    for await (const entry of Deno.readDir(parent)) {
+    for (const entry of await fs.list(parent)) {
       if (!entry.isDirectory || entry.name.startsWith(".")) continue;
       const folder = join(parent, entry.name);
       try {
-        const manifest = await readManifest(folder);
-        await compareSizes(folder, manifest);
+        const manifest = await readManifest(folder, fs);
+        await compareSizes(folder, manifest, fs);
         checkpoints.push(describe(folder, manifest));
       } catch (error) {
         if (!(error instanceof WinnowError)) throw error;
@@ -190,13 +231,14 @@ export async function listCheckpoints(parent: string, onWarning: OnWarning = () 
  */
 export async function latestValid(
   parent: string,
-  options: { resumable?: boolean; onWarning?: OnWarning } = {},
+  options: { resumable?: boolean; onWarning?: OnWarning; fs?: FileSystem } = {},
 ): Promise<Checkpoint | null> {
-  const onWarning = options.onWarning ?? (() => {});
-  const candidates = (await listCheckpoints(parent, onWarning)).filter((one) => one.resumable || !options.resumable);
+  const { onWarning = () => {}, fs = diskFileSystem } = options;
+  const listed = await listCheckpoints(parent, onWarning, fs);
+  const candidates = listed.filter((one) => one.resumable || !options.resumable);
   for (const candidate of candidates.reverse()) {
     try {
-      return await verifyCheckpoint(candidate.folder);
+      return await verifyCheckpoint(candidate.folder, fs);
     } catch (error) {
       if (!(error instanceof WinnowError)) throw error;
       onWarning(`${error.message}; going back to the checkpoint before it`);
@@ -210,16 +252,21 @@ export async function latestValid(
  * resume. First a new manifest replaces the old one in one rename, then the files go: at each instant the folder agrees
  * with its manifest, which overlooks files it does not list. A leftover is removed by `cleanPartials`.
  */
-export async function dropOptimizer(checkpoint: Checkpoint, names: string[] = [OPTIMIZER_FILE]): Promise<Checkpoint> {
+export async function dropOptimizer(
+  checkpoint: Pick<Checkpoint, "folder">,
+  names: string[] = [OPTIMIZER_FILE],
+  fs: FileSystem = diskFileSystem,
+): Promise<Checkpoint> {
   const { folder } = checkpoint;
-  const manifest = await readManifest(folder);
+  const manifest = await readManifest(folder, fs);
   const going = names.filter((name) => name in manifest.files);
   if (going.length === 0) return describe(folder, manifest);
   const files = Object.fromEntries(Object.entries(manifest.files).filter(([name]) => !going.includes(name)));
   await writeFileAtomic(
     join(folder, MANIFEST_FILE),
     manifestText(manifest.info, files, [...manifest.dropped, ...going]),
+    fs,
   );
-  await removeDropped(folder);
-  return describe(folder, await readManifest(folder));
+  await removeDropped(folder, fs);
+  return describe(folder, await readManifest(folder, fs));
 }

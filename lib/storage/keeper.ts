@@ -4,7 +4,8 @@
  */
 import { join } from "node:path";
 import { storageError } from "../support/errors.ts";
-import { type Checkpoint, listCheckpoints, OPTIMIZER_FILE } from "./checkpoint.ts";
+import { diskFileSystem, type FileSystem } from "../support/file_system.ts";
+import { type Checkpoint, listCheckpoints, OPTIMIZER_FILE, verifyCheckpoint } from "./checkpoint.ts";
 import { diskSpace, formatBytes } from "./free_space.ts";
 import { checkpointsFolder } from "./layout.ts";
 import { carryOut, newest, soundPlan, type Verified } from "./retention.ts";
@@ -35,6 +36,8 @@ export interface KeeperOptions {
   /** Tells whether a checkpoint that is relied upon is sound, by throwing; `verifyCheckpoint` unless given. */
   verify?(folder: string): Promise<unknown>;
   onEvent?(event: RetentionEvent): void;
+  /** Where the checkpoints are; the disk if not given. */
+  readonly fs?: FileSystem;
 }
 
 /** What the keeper did or met. */
@@ -98,7 +101,7 @@ export function reliedOn<T extends StudyCheckpoint>(
 
 /** Opens the keeping of a study's checkpoints. Nothing is read before it is asked. */
 export function openKeeper(options: KeeperOptions): Keeper {
-  const { experiments, policy, metric, direction, thresholdPercent, onEvent = () => {} } = options;
+  const { experiments, policy, metric, direction, thresholdPercent, onEvent = () => {}, fs = diskFileSystem } = options;
   const space = options.space ?? (() => diskSpace(experiments));
   const verified: Verified = new Set();
   /** Those that were read whole and were not sound. */
@@ -114,7 +117,7 @@ export function openKeeper(options: KeeperOptions): Keeper {
   };
 
   const look = async (trial: string) => {
-    const found = await listCheckpoints(checkpointsFolder(experiments, trial), warn);
+    const found = await listCheckpoints(checkpointsFolder(experiments, trial), warn, fs);
     inventory.set(trial, found.filter((one) => !damaged.has(one.folder)).map((one) => describeStored(trial, one)));
   };
   const lookAtAll = async (trials: readonly TrialStanding[], current: string | null) => {
@@ -140,7 +143,7 @@ export function openKeeper(options: KeeperOptions): Keeper {
       (decision) => reliedOn(decision, metric, direction),
       verified,
       warn,
-      options.verify,
+      options.verify ?? ((folder) => verifyCheckpoint(folder, fs)),
     );
     for (const one of all) if (!sound.includes(one)) damaged.add(one.folder);
     for (const trial of new Set(all.filter((one) => damaged.has(one.folder)).map((one) => one.trial))) {
@@ -156,7 +159,7 @@ export function openKeeper(options: KeeperOptions): Keeper {
     const gone = (checkpoints: readonly Stored[], bytesOf: (one: Stored) => number) =>
       checkpoints.map((one) => ({ path: one.folder, bytes: bytesOf(one), reason: plan.reasons.get(one) ?? "" }));
     if (plan.remove.length + plan.reduce.length > 0) {
-      await carryOut(plan);
+      await carryOut(plan, fs);
       for (const trial of new Set([...plan.remove, ...plan.reduce].map((one) => one.trial))) await look(trial);
       onEvent({
         type: "pruned",

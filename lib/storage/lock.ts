@@ -4,6 +4,7 @@
  */
 import { join, resolve } from "node:path";
 import { storageError } from "../support/errors.ts";
+import { diskFileSystem, type FileSystem, type LockableFile } from "../support/file_system.ts";
 import { makeFolder } from "./atomic_file.ts";
 import { asStorageError } from "./fs_error.ts";
 
@@ -21,12 +22,16 @@ export interface FolderLock extends Disposable {
  * @param patienceMs How long to wait for another process to let go: one that was killed may need a moment to end.
  * @throws a storage error when another process holds it.
  */
-export async function lockFolder(folder: string, patienceMs = 0): Promise<FolderLock> {
+export async function lockFolder(
+  folder: string,
+  patienceMs = 0,
+  fs: FileSystem = diskFileSystem,
+): Promise<FolderLock> {
   const path = join(folder, ".lock");
-  let file: Deno.FsFile;
+  let file: LockableFile;
   try {
-    await makeFolder(folder);
-    file = await Deno.open(path, { read: true, write: true, create: true });
+    await makeFolder(folder, fs);
+    file = await fs.openLock(path);
   } catch (error) {
     throw await asStorageError(error, "locking the experiments folder", path);
   }

@@ -6,13 +6,14 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { z } from "zod";
 import { storageError } from "../support/errors.ts";
+import { diskFileSystem, type FileSystem, readText } from "../support/file_system.ts";
 
 /** The manifest's file name within a checkpoint folder. */
 export const MANIFEST_FILE = "manifest.json";
 
 const RESTORE = "Use another checkpoint, or restore this one from a copy.";
 
-/** Hashing and copying go in pieces of this size: the fastest measured, and memory stays small for any file. */
+/** Hashing goes in pieces of this size: the fastest measured, and memory stays small for any file. */
 const CHUNK_BYTES = 4 * 1024 * 1024;
 
 /** A relative path that stays inside its folder: a manifest is read from disk and may lie. */
@@ -43,6 +44,8 @@ export type Manifest = z.infer<typeof manifestSchema>;
 const checksumOf = ({ checksum: _, ...rest }: Manifest): string =>
   createHash("sha256").update(JSON.stringify(rest)).digest("hex");
 
+const textOf = (manifest: Manifest): string => JSON.stringify(manifest, null, 2) + "\n";
+
 /** The manifest's text. NaN and infinities in `info` become null, as JSON has none. */
 export function manifestText(info: CheckpointInfo, files: Manifest["files"], dropped: string[] = []): string {
   const manifest: Manifest = JSON.parse(
@@ -50,7 +53,7 @@ export function manifestText(info: CheckpointInfo, files: Manifest["files"], dro
   );
   // Parsed as it will be read, so that ill-typed info is found when it is written and not when it is needed.
   manifestSchema.parse(manifest);
-  return JSON.stringify({ ...manifest, checksum: checksumOf(manifest) }, null, 2) + "\n";
+  return textOf({ ...manifest, checksum: checksumOf(manifest) });
 }
 
 /**
@@ -58,13 +61,13 @@ export function manifestText(info: CheckpointInfo, files: Manifest["files"], dro
  *
  * @throws a storage error that says what is wrong with it.
  */
-export async function readManifest(folder: string): Promise<Manifest> {
+export async function readManifest(folder: string, fs: FileSystem = diskFileSystem): Promise<Manifest> {
   const path = join(folder, MANIFEST_FILE);
   const damaged = (what: string, cause?: unknown) =>
     storageError(`damaged checkpoint ${folder}: ${MANIFEST_FILE} ${what}`, RESTORE, { cause });
   let text: string;
   try {
-    text = await Deno.readTextFile(path);
+    text = await readText(fs, path);
   } catch (error) {
     throw damaged(error instanceof Deno.errors.NotFound ? "is missing" : "cannot be read", error);
   }
@@ -81,22 +84,28 @@ export async function readManifest(folder: string): Promise<Manifest> {
   }
   // Over the value as it was read, since zod may reorder the keys.
   if (checksumOf(value as Manifest) !== parsed.data.checksum) throw damaged("does not match its own checksum");
+  // Spaces and line breaks are no part of the checksum, and changed all the same.
+  if (text !== textOf(value as Manifest)) throw damaged("is not as it was written");
   return parsed.data;
 }
 
-/** SHA-256 of a file in hexadecimal, and its size in bytes. With `sync`, the file's data is durable afterwards. */
+/** SHA-256 of a file in hexadecimal, and its size in bytes. */
 export async function hashFile(
   path: string,
-  options: { sync?: boolean } = {},
+  fs: FileSystem = diskFileSystem,
 ): Promise<{ bytes: number; sha256: string }> {
-  using file = await Deno.open(path, { read: true });
-  const hash = createHash("sha256");
-  const chunk = new Uint8Array(CHUNK_BYTES);
-  let bytes = 0;
-  for (let read = await file.read(chunk); read !== null; read = await file.read(chunk)) {
-    hash.update(chunk.subarray(0, read));
-    bytes += read;
+  const file = await fs.openForReading(path);
+  try {
+    const hash = createHash("sha256");
+    const { size } = await fs.status(path);
+    const chunk = new Uint8Array(Math.min(CHUNK_BYTES, Math.max(size, 1 << 12)));
+    let bytes = 0;
+    for (let read = await file.read(chunk); read !== null; read = await file.read(chunk)) {
+      hash.update(chunk.subarray(0, read));
+      bytes += read;
+    }
+    return { bytes, sha256: hash.digest("hex") };
+  } finally {
+    file.close();
   }
-  if (options.sync) await file.sync();
-  return { bytes, sha256: hash.digest("hex") };
 }

@@ -5,7 +5,8 @@
  * `replaced` makes room for a new checkpoint of the same name. Each is undone or finished by the rule below.
  */
 import { join, resolve } from "node:path";
-import { isTemporaryName, syncFolder } from "./atomic_file.ts";
+import { diskFileSystem, type FileSystem, removeTree } from "../support/file_system.ts";
+import { isTemporaryName } from "./atomic_file.ts";
 import { asStorageError } from "./fs_error.ts";
 import { MANIFEST_FILE, readManifest } from "./manifest.ts";
 
@@ -16,14 +17,14 @@ export const asideName = (what: "partial" | "trash" | "replaced", name: string):
 /**
  * Deletes a checkpoint folder so that it is never seen half deleted: it loses its name first, durably, then its files.
  */
-export async function removeCheckpoint(folder: string): Promise<void> {
+export async function removeCheckpoint(folder: string, fs: FileSystem = diskFileSystem): Promise<void> {
   const path = resolve(folder), parent = resolve(path, "..");
   const trash = join(parent, asideName("trash", path.slice(parent.length + 1)));
   try {
-    await Deno.remove(trash, { recursive: true }).catch(() => {});
-    await Deno.rename(path, trash);
-    await syncFolder(parent);
-    await Deno.remove(trash, { recursive: true });
+    await removeTree(fs, trash).catch(() => {});
+    await fs.rename(path, trash);
+    await fs.syncFolder(parent);
+    await removeTree(fs, trash);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
     throw await asStorageError(error, "deleting a checkpoint", path);
@@ -31,10 +32,10 @@ export async function removeCheckpoint(folder: string): Promise<void> {
 }
 
 /** Removes files that the manifest says were dropped. */
-export async function removeDropped(folder: string): Promise<void> {
-  const { dropped } = await readManifest(folder);
+export async function removeDropped(folder: string, fs: FileSystem = diskFileSystem): Promise<void> {
+  const { dropped } = await readManifest(folder, fs);
   for (const name of dropped) {
-    await Deno.remove(join(folder, name)).catch((error) => {
+    await fs.remove(join(folder, name)).catch((error) => {
       if (!(error instanceof Deno.errors.NotFound)) throw error;
     });
   }
@@ -46,10 +47,10 @@ export async function removeDropped(folder: string): Promise<void> {
  * files that were being dropped go. The caller holds the lock of the experiments folder (lock.ts): process ids are
  * reused, in containers always, so they cannot tell a live writer from a dead one.
  */
-export async function cleanPartials(parent: string): Promise<void> {
+export async function cleanPartials(parent: string, fs: FileSystem = diskFileSystem): Promise<void> {
   let names: string[];
   try {
-    names = (await Array.fromAsync(Deno.readDir(parent))).filter((one) => one.isDirectory).map((one) => one.name);
+    names = (await fs.list(parent)).filter((one) => one.isDirectory).map((one) => one.name);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;
     throw await asStorageError(error, "cleaning up", parent);
@@ -59,24 +60,35 @@ export async function cleanPartials(parent: string): Promise<void> {
       const [, name, what] = /^\.(.+)\.(partial|trash|replaced)-\d+$/.exec(hidden) ?? [];
       if (name === undefined) continue;
       if (what === "replaced" && !names.includes(name)) {
-        await Deno.rename(join(parent, hidden), join(parent, name));
+        await fs.rename(join(parent, hidden), join(parent, name));
         names.push(name);
       } else {
-        await Deno.remove(join(parent, hidden), { recursive: true });
+        await removeTree(fs, join(parent, hidden));
       }
     }
-    await syncFolder(parent);
-    for (const name of names.filter((one) => !one.startsWith("."))) await cleanCheckpoint(join(parent, name));
+    await fs.syncFolder(parent);
+    for (const name of names.filter((one) => !one.startsWith("."))) await cleanCheckpoint(join(parent, name), fs);
   } catch (error) {
     throw await asStorageError(error, "cleaning up", parent);
   }
 }
 
 /** Finishes an interrupted `dropOptimizer` in a published checkpoint. */
-async function cleanCheckpoint(folder: string): Promise<void> {
-  for await (const entry of Deno.readDir(folder)) {
-    if (isTemporaryName(entry.name) && entry.name.includes(MANIFEST_FILE)) await Deno.remove(join(folder, entry.name));
+async function cleanCheckpoint(folder: string, fs: FileSystem): Promise<void> {
+  for (const { name } of await fs.list(folder)) {
+    if (isTemporaryName(name) && name.includes(MANIFEST_FILE)) await fs.remove(join(folder, name));
   }
   // A damaged checkpoint is not this function's to judge: listing and verifying report it.
-  await removeDropped(folder).catch(() => {});
+  await removeDropped(folder, fs).catch(() => {});
+}
+
+/** Removes what a killed `writeFileAtomic` left in a folder; the caller holds the lock of the experiments folder. */
+export async function cleanTemporaries(folder: string, fs: FileSystem = diskFileSystem): Promise<void> {
+  try {
+    for (const { name, isFile } of await fs.list(folder)) {
+      if (isFile && isTemporaryName(name)) await fs.remove(join(folder, name));
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw await asStorageError(error, "cleaning up", folder);
+  }
 }

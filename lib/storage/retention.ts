@@ -4,6 +4,7 @@
  * compared with its manifest; if it is damaged it counts as absent, with a warning, and the rule is asked again.
  */
 import type { WinnowError } from "../support/errors.ts";
+import { diskFileSystem, type FileSystem } from "../support/file_system.ts";
 import {
   type Checkpoint,
   dropOptimizer,
@@ -55,10 +56,13 @@ export async function soundPlan<T extends Checkpoint, P extends RetentionPlan<T>
 }
 
 /** Removes and reduces as planned. Removing comes first: a manifest needs room to be written, and the disk may be full. */
-export async function carryOut<T extends Checkpoint>(plan: RetentionPlan<T>): Promise<{ reduced: Map<T, Checkpoint> }> {
-  for (const one of plan.remove) await removeCheckpoint(one.folder);
+export async function carryOut<T extends Checkpoint>(
+  plan: RetentionPlan<T>,
+  fs: FileSystem = diskFileSystem,
+): Promise<{ reduced: Map<T, Checkpoint> }> {
+  for (const one of plan.remove) await removeCheckpoint(one.folder, fs);
   const reduced = new Map<T, Checkpoint>();
-  for (const one of plan.reduce) reduced.set(one, await dropOptimizer(one));
+  for (const one of plan.reduce) reduced.set(one, await dropOptimizer(one, undefined, fs));
   return { reduced };
 }
 
@@ -75,15 +79,17 @@ export async function applyRetention(
   parent: string,
   rule: RetentionRule,
   onWarning: OnWarning = () => {},
+  fs: FileSystem = diskFileSystem,
 ): Promise<{ kept: Checkpoint[]; removed: string[] }> {
   const { plan } = await soundPlan(
-    await listCheckpoints(parent, onWarning),
+    await listCheckpoints(parent, onWarning, fs),
     (sound) => planRetention(sound, rule),
     ({ keep, reduce }) => [newest([...keep, ...reduce])!],
     new Set(),
     onWarning,
+    (folder) => verifyCheckpoint(folder, fs),
   );
-  const { reduced } = await carryOut(plan);
+  const { reduced } = await carryOut(plan, fs);
   const kept = [...plan.keep, ...reduced.values()].sort((a, b) => a.info.step - b.info.step);
   return { kept, removed: plan.remove.map((one) => one.name) };
 }

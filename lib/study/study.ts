@@ -6,8 +6,9 @@ import { createStudy, loadStudy, type Study } from "../hpo/study.ts";
 import { findStudy, openStudyDatabase, type StudyDatabase } from "../hpo/study_db.ts";
 import type { StudyEvent } from "../hpo/study_progress.ts";
 import { isOwn } from "../hpo/trial_summary.ts";
+import { cleanTemporaries } from "../storage/checkpoint.ts";
 import { ensureWritable } from "../storage/disk.ts";
-import { studyDatabasePath } from "../storage/layout.ts";
+import { studyDatabasePath, studyFolder } from "../storage/layout.ts";
 import { lockFolder } from "../storage/lock.ts";
 import { WinnowError } from "../support/errors.ts";
 import type { TrainingProgress } from "../train/trainer.ts";
@@ -145,6 +146,7 @@ async function runToEnd(
   const { config, signal } = context;
   const { experiments } = config.paths;
   const { time_limit_hours, max_consecutive_failures, heartbeat_seconds, metric, n_trials } = config.study;
+  await cleanTemporaries(studyFolder(experiments, study.studyName));
   // Opened first and closed last: what the others do on their way out is logged.
   using log = openStudyLog(experiments, study.studyName, metric, hooks.say);
   using storage = await openStudyStorage(db, study.stored, config, { log: log.study, say: hooks.say });

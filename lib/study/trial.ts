@@ -10,7 +10,7 @@ import { type RunningTrial, TrialPruned, type TrialResult } from "../hpo/executo
 import type { Params } from "../hpo/space.ts";
 import { writeEvaluationReport } from "../report/report_file.ts";
 import { makeFolder, writeFileAtomic } from "../storage/atomic_file.ts";
-import { type Checkpoint, cleanPartials } from "../storage/checkpoint.ts";
+import { type Checkpoint, cleanPartials, cleanTemporaries } from "../storage/checkpoint.ts";
 import { checkpointsFolder, trialFolder } from "../storage/layout.ts";
 import type { Logger } from "../support/logging.ts";
 import { VERSION } from "../support/version.ts";
@@ -246,6 +246,7 @@ export async function runTrial(
   const checkpoints = checkpointsFolder(experiments, trial.id);
   const yaml = configToYaml(config);
   await makeFolder(folder);
+  await cleanTemporaries(folder);
   await writeFileAtomic(join(folder, "config.yaml"), yaml);
   await makeFolder(checkpoints);
   await cleanPartials(checkpoints);

@@ -3,19 +3,8 @@
  * ones are kept as `training.2026-01-31.001.jsonl`. Several processes may append to one file. Nothing is dropped: a line
  * that meets a rotation is in the old file or the new one, and what a full disk refuses waits in memory.
  */
-import {
-  closeSync,
-  fstatSync,
-  ftruncateSync,
-  openSync,
-  readdirSync,
-  readSync,
-  renameSync,
-  statSync,
-  unlinkSync,
-  writeSync,
-} from "node:fs";
 import { dirname, join, parse } from "node:path";
+import { diskFileSystem, type FileSystem, wholeLineBytes, type WritableFile } from "./file_system.ts";
 
 /** When a file is full, and how many full ones are kept. */
 export interface LogLimits {
@@ -35,6 +24,8 @@ export interface LogFileOptions {
   readonly now?: () => Date;
   /** Called when the disk is full, to make room; the line is tried again then. */
   readonly onFull?: () => void;
+  /** Where it is written; the disk if not given. */
+  readonly fs?: FileSystem;
 }
 
 /** A log file open for appending. */
@@ -55,9 +46,9 @@ interface Rotated {
   readonly n: number;
 }
 
-function listRotated(path: string): Rotated[] {
+function listRotated(path: string, fs: FileSystem): Rotated[] {
   const { dir, name, ext } = parse(path);
-  return readdirSync(dir || ".").flatMap((one) => {
+  return fs.listSync(dir || ".").flatMap(({ name: one }) => {
     if (!one.startsWith(`${name}.`) || !one.endsWith(ext)) return [];
     const middle = one.slice(name.length + 1, one.length - ext.length);
     const [, day, n] = /^(\d{4}-\d{2}-\d{2})\.(\d{3,12})$/.exec(middle) ?? [];
@@ -66,55 +57,65 @@ function listRotated(path: string): Rotated[] {
 }
 
 /** The full files of a log, oldest first; the one that is written to is not among them. */
-export const rotatedFiles = (path: string): string[] => listRotated(path).map((one) => one.path);
+export const rotatedFiles = (path: string, fs: FileSystem = diskFileSystem): string[] =>
+  listRotated(path, fs).map((one) => one.path);
 
 /** Opens a log file for appending, creating it where it is missing. A last line that a crash has torn is taken off. */
 export function openLogFile(path: string, options: LogFileOptions = {}): LogFile {
-  const { limits = LOG_LIMITS, now = () => new Date(), onFull } = options;
-  let file = openSync(path, "a+");
-  locked(path, () => dropTornLine(file));
-  let { ino, size, mtime } = fstatSync(file);
+  const { limits = LOG_LIMITS, now = () => new Date(), onFull, fs = diskFileSystem } = options;
+  let file: WritableFile = fs.openSync(path, "append");
+  locked(path, fs, () => {
+    const { size } = fs.statusSync(path);
+    const whole = wholeLineBytes(fs, path, size);
+    if (whole < size) fs.truncateSync(path, whole);
+  });
+  let { identity, size, modified } = fs.statusSync(path);
   /** The day of the last line. */
-  let day = size > 0 ? dayOf(mtime) : dayOf(now());
+  let day = size > 0 ? dayOf(modified) : dayOf(now());
   /** Bytes to write, and how many of the first are written. */
   const waiting: Uint8Array[] = [];
   let written = 0, waitingBytes = 0;
 
   const reopen = () => {
-    closeSync(file);
-    file = openSync(path, "a+");
-    ({ ino, size, mtime } = fstatSync(file));
-    day = size > 0 ? dayOf(mtime) : dayOf(now());
+    file.close();
+    file = fs.openSync(path, "append");
+    ({ identity, size, modified } = fs.statusSync(path));
+    day = size > 0 ? dayOf(modified) : dayOf(now());
   };
   const isCurrent = () => {
-    const found = statSync(path, { throwIfNoEntry: false });
-    if (found) size = found.size;
-    return found?.ino === ino;
+    try {
+      const found = fs.statusSync(path);
+      size = found.size;
+      return found.identity === identity;
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return false;
+      throw error;
+    }
   };
   const isDue = (bytes: number) => size > 0 && (day !== dayOf(now()) || size + bytes > limits.maxBytes);
   const rotate = (bytes: number) =>
-    locked(path, () => {
+    locked(path, fs, () => {
       // Another process may have been faster.
       if (!isCurrent()) reopen();
       if (!isDue(bytes)) return;
       const { dir, name, ext } = parse(path);
-      const n = 1 + Math.max(0, ...listRotated(path).filter((one) => one.day === day).map((one) => one.n));
-      renameSync(path, join(dir, `${name}.${day}.${String(n).padStart(3, "0")}${ext}`));
+      const n = 1 + Math.max(0, ...listRotated(path, fs).filter((one) => one.day === day).map((one) => one.n));
+      fs.renameSync(path, join(dir, `${name}.${day}.${String(n).padStart(3, "0")}${ext}`));
       reopen();
-      for (const old of rotatedFiles(path).toReversed().slice(limits.keep)) unlinkSync(old);
+      for (const old of rotatedFiles(path, fs).toReversed().slice(limits.keep)) fs.removeSync(old);
     });
   const flush = () => {
     for (let first = waiting[0]; first !== undefined; first = waiting[0]) {
       while (written < first.length) {
-        const before = fstatSync(file).size;
+        const before = file.sizeSync();
         try {
-          written += writeSync(file, first, written);
+          written += file.writeSync(first.subarray(written));
         } catch (error) {
           // A write that fails may have begun: the rest belongs behind what is there.
-          written += Math.min(first.length - written, Math.max(0, fstatSync(file).size - before));
+          written += Math.min(first.length - written, Math.max(0, file.sizeSync() - before));
           throw error;
         } finally {
-          size = fstatSync(file).size;
+          size = file.sizeSync();
         }
       }
       waiting.shift();
@@ -148,29 +149,14 @@ export function openLogFile(path: string, options: LogFileOptions = {}): LogFile
     },
     close() {
       flushOrWait();
-      closeSync(file);
+      file.close();
       return waitingBytes;
     },
   };
 }
 
 /** Runs `body` while no other process rotates in this folder. */
-function locked(path: string, body: () => void): void {
-  using folder = Deno.openSync(dirname(path) || ".", { read: true });
-  folder.lockSync(true);
+function locked(path: string, fs: FileSystem, body: () => void): void {
+  using _lock = fs.lockFolderSync(dirname(path) || ".");
   body();
-}
-
-/** Takes off what follows the last line break: a process that was killed wrote it, in part. */
-function dropTornLine(file: number): void {
-  const { size } = fstatSync(file);
-  const chunk = new Uint8Array(64 * 1024);
-  for (let end = size; end > 0;) {
-    const start = Math.max(0, end - chunk.length);
-    const count = readSync(file, chunk, 0, end - start, start);
-    const last = chunk.subarray(0, count).lastIndexOf(10);
-    if (last >= 0) return start + last + 1 < size ? ftruncateSync(file, start + last + 1) : undefined;
-    end = start;
-  }
-  if (size > 0) ftruncateSync(file, 0);
 }

@@ -2,14 +2,19 @@
  * What a checkpoint holds of a run: weights (those that were evaluated) and the optimizer's arrays as safetensors with
  * Hugging Face names, `config.json` and tokenizer files that Python's `transformers` reads, and `trainer_state.json` with
  * everything else that the next step depends on. Random numbers need no state: they are functions of seed and position.
+ *
+ * A save has two parts: the state is copied out of the device, while training waits, and the copy is written, while
+ * training goes on.
  */
 import { join } from "node:path";
 import { z } from "zod";
 import { type Checkpoint, OPTIMIZER_FILE } from "../storage/checkpoint.ts";
-import { inputError, storageError } from "../support/errors.ts";
-import { openSafetensors, writeSafetensors } from "../weights/safetensors.ts";
+import { inputError, storageError, WinnowError } from "../support/errors.ts";
+import { diskFileSystem, type FileSystem, readText, writeFile } from "../support/file_system.ts";
+import { openSafetensors, type TensorToWrite, writeSafetensors } from "../weights/safetensors.ts";
 import type { Engine } from "./engine.ts";
 import { type ParameterArray, resumeArrays } from "./parameter_arrays.ts";
+import { ROWS, VALUES, withEmptyRows, withoutEmptyRows } from "./stored_rows.ts";
 
 /** File names within a checkpoint. */
 export const WEIGHTS_FILE = "model.safetensors";
@@ -29,8 +34,12 @@ const epochRecord = z.strictObject({
 /** What one epoch came to. */
 export type EpochRecord = z.infer<typeof epochRecord>;
 
+/** The formats that are read, the written one last. Up to /1 every row of the optimizer's state was stored. */
+const FORMATS = ["winnow-trainer-state/1", "winnow-trainer-state/2"] as const;
+const FORMAT = FORMATS[1];
+
 const stateSchema = z.strictObject({
-  format: z.literal("winnow-trainer-state/1"),
+  format: z.enum(FORMATS),
   /** Epochs done. */
   epoch: z.int().min(0),
   /** Optimizer steps done within the running epoch. */
@@ -67,7 +76,7 @@ export type Signature = TrainerState["signature"];
 /** The state before the first step. */
 export function initialState(seed: number, signature: Signature): TrainerState {
   return {
-    format: "winnow-trainer-state/1",
+    format: FORMAT,
     epoch: 0,
     epoch_step: 0,
     step: 0,
@@ -90,38 +99,83 @@ export interface ModelFiles {
   readonly tokenizer: ReadonlyMap<string, Uint8Array>;
 }
 
-/** Writes a run's state into a folder, of the weights those that are trained; `publishCheckpoint` makes it atomic. */
+/** A run's state at one moment, in the computer's own memory: nothing that training does afterwards changes it. */
+export interface StateCopy {
+  readonly weights: readonly TensorToWrite[];
+  readonly optimizer: readonly TensorToWrite[];
+  /** Other files by name. */
+  readonly files: ReadonlyMap<string, string | Uint8Array>;
+}
+
+/** Copies a run's state out of the device, of the weights those that are trained. */
+export async function copyState(engine: Engine, state: TrainerState, files: ModelFiles): Promise<StateCopy> {
+  const trainedOnly = { trainedOnly: true };
+  const weights: TensorToWrite[] = [];
+  for (const { name, shape, data } of engine.tensors("average", trainedOnly)) {
+    weights.push({ name, shape, data: await data() });
+  }
+  const optimizer: TensorToWrite[] = [];
+  for (const array of resumeArrays(engine.plan.options)) {
+    for (const { name, shape, data } of engine.tensors(array, trainedOnly)) {
+      optimizer.push(...withoutEmptyRows(`${array}.${name}`, shape, await data()));
+    }
+  }
+  const scaling = await engine.lossScale();
+  const stored: TrainerState = {
+    ...state,
+    format: FORMAT,
+    ...(scaling ? { loss_scale: { scale: scaling.scale, good_steps: scaling.goodSteps } } : {}),
+  };
+  return {
+    weights,
+    optimizer,
+    files: new Map<string, string | Uint8Array>([
+      [STATE_FILE, JSON.stringify(stored, null, 2) + "\n"],
+      [CONFIG_FILE, JSON.stringify(files.config, null, 2) + "\n"],
+      ...files.tokenizer,
+    ]),
+  };
+}
+
+/** Writes a copy into a folder; `publishCheckpoint` makes it atomic. */
+export async function writeCopy(folder: string, copy: StateCopy, fs: FileSystem = diskFileSystem): Promise<void> {
+  await writeSafetensors(join(folder, WEIGHTS_FILE), copy.weights, { format: "pt" }, fs);
+  await writeSafetensors(join(folder, OPTIMIZER_FILE), copy.optimizer, {}, fs);
+  for (const [name, contents] of copy.files) await writeFile(fs, join(folder, name), contents);
+}
+
+/** Writes a run's state into a folder while training waits. */
 export async function writeState(
   folder: string,
   engine: Engine,
   state: TrainerState,
   files: ModelFiles,
 ): Promise<void> {
-  const trainedOnly = { trainedOnly: true };
-  await writeSafetensors(join(folder, WEIGHTS_FILE), engine.tensors("average", trainedOnly), { format: "pt" });
-  const arrays = resumeArrays(engine.plan.options).flatMap((array) =>
-    engine.tensors(array, trainedOnly).map((tensor) => ({ ...tensor, name: `${array}.${tensor.name}` }))
-  );
-  await writeSafetensors(join(folder, OPTIMIZER_FILE), arrays);
-  const scaling = await engine.lossScale();
-  const stored: TrainerState = scaling
-    ? { ...state, loss_scale: { scale: scaling.scale, good_steps: scaling.goodSteps } }
-    : state;
-  await Deno.writeTextFile(join(folder, STATE_FILE), JSON.stringify(stored, null, 2) + "\n");
-  await Deno.writeTextFile(join(folder, CONFIG_FILE), JSON.stringify(files.config, null, 2) + "\n");
-  for (const [name, bytes] of files.tokenizer) await Deno.writeFile(join(folder, name), bytes);
+  await writeCopy(folder, await copyState(engine, state, files));
 }
 
 /** The trainer's state in a checkpoint. @throws a storage error when it is damaged */
-export async function readState(checkpoint: Pick<Checkpoint, "folder">): Promise<TrainerState> {
+export async function readState(
+  checkpoint: Pick<Checkpoint, "folder">,
+  fs: FileSystem = diskFileSystem,
+): Promise<TrainerState> {
   const path = join(checkpoint.folder, STATE_FILE);
   try {
-    return stateSchema.parse(JSON.parse(await Deno.readTextFile(path)));
+    const value = JSON.parse(await readText(fs, path));
+    if (typeof value?.format === "string" && !FORMATS.includes(value.format)) throw otherFormat(path, value.format);
+    return stateSchema.parse(value);
   } catch (error) {
+    if (error instanceof WinnowError) throw error;
     const reason = error instanceof z.ZodError ? z.prettifyError(error) : String(error);
     throw storageError(`${path} cannot be read: ${reason}`, "Resume from another checkpoint", { cause: error });
   }
 }
+
+const otherFormat = (path: string, found: string) =>
+  storageError(
+    `${path} is of the format ${found}, and this version reads ${FORMATS.join(" and ")}`,
+    "Resume with the version of Winnow that saved it",
+  );
 
 /**
  * Refuses a checkpoint of another architecture, naming what differs.
@@ -157,6 +211,23 @@ export function loadArrays(folder: string, engine: Engine, { moments }: { moment
     using tensors = openSafetensors(join(folder, file));
     engine.load(array, (name, shape) => {
       const found = tensors.tensors.get(prefix + name);
+      const rows = tensors.tensors.get(prefix + name + ROWS);
+      if (!found && rows) {
+        try {
+          return withEmptyRows(
+            shape,
+            tensors.readInt32(prefix + name + ROWS),
+            tensors.readFloat32(prefix + name + VALUES),
+          );
+        } catch (error) {
+          throw storageError(
+            `${join(folder, file)}: ${prefix}${name} of shape [${shape}] cannot be made of its rows: ` +
+              (error as Error).message,
+            "Use the configuration that the checkpoint was made with",
+            { cause: error },
+          );
+        }
+      }
       if (!found || found.shape.join() !== shape.join()) {
         throw storageError(
           `${join(folder, file)}: expected ${prefix}${name} of shape [${shape}] but found ` +

@@ -7,12 +7,15 @@ import type { EncodedInput } from "../data/encoding.ts";
 import { type Checkpoint, latestValid, publishCheckpoint } from "../storage/checkpoint.ts";
 import type { TrialKeeper } from "../storage/keeper.ts";
 import { isTrained } from "../graph/parameters.ts";
+import { type Background, createBackground } from "../support/background.ts";
 import { WinnowError } from "../support/errors.ts";
+import { diskFileSystem, type FileSystem } from "../support/file_system.ts";
 import type { Engine, StepMetrics } from "./engine.ts";
 import { type EvaluateOptions, evaluateSplit } from "./evaluator.ts";
 import { learningRateAt, type Schedule, warmupSteps } from "./schedule.ts";
 import {
   checkSignature,
+  copyState,
   type EpochRecord,
   initialState,
   loadArrays,
@@ -20,7 +23,7 @@ import {
   readState,
   type Signature,
   type TrainerState,
-  writeState,
+  writeCopy,
 } from "./state.ts";
 
 /** Settings of a run; names and meanings are the configuration's. */
@@ -70,10 +73,13 @@ export interface FitOptions {
   /** Fills the parameters of a run that starts anew. */
   initialise(): void;
   onProgress?(progress: TrainingProgress): void;
+  /** Where checkpoints are written; the disk if not given. */
+  readonly fs?: FileSystem;
   /** Called with each epoch's record before its checkpoint is published. */
   onEpoch?(record: EpochRecord): void;
   /** Awaited before a checkpoint is published: what was reported up to its step is not reported again after a resume. */
   beforeCheckpoint?(): Promise<void>;
+  /** Called when a checkpoint is published, `seconds` after its copy was begun; training has gone on since. */
   onCheckpoint?(checkpoint: Checkpoint, seconds: number): void;
   onWarning?(message: string): void;
 }
@@ -128,17 +134,32 @@ async function restore(
 }
 
 /**
- * Trains to the end, to early stopping, or to the signal.
+ * Trains to the end, to early stopping, or to the signal. Checkpoints are written while the next steps run, from a copy of
+ * the state; a save waits for the one before it, and the end of the run for the last. A save that failed ends the run.
  *
  * @throws {WinnowError} of kind `interrupted` after saving, when the signal is aborted; of kind `failure` when the loss
  * is no longer finite; what storage throws
  */
 export async function fit(options: FitOptions): Promise<FitResult> {
-  const { engine, train, training, evaluation, seed, metric, direction, signal } = options;
+  const saves = createBackground();
+  try {
+    return await train(options, saves);
+  } catch (error) {
+    // Nothing is written any more when this returns: the folder's lock may go.
+    await saves.settle().catch((other) => options.onWarning?.(`the last checkpoint was not saved: ${other}`));
+    throw error;
+  }
+}
+
+async function train(options: FitOptions, saves: Background): Promise<FitResult> {
+  const { engine, training, evaluation, seed, metric, direction, signal, fs = diskFileSystem } = options;
   const batchSize = engine.plan.options.batchSize;
   const buckets = lengthBuckets(evaluation.maxLength);
   const epochGroups = (epoch: number) =>
-    stepGroups(planBatches(train, { batchSize, buckets, shuffle: { seed, epoch } }), training.accumulation_steps);
+    stepGroups(
+      planBatches(options.train, { batchSize, buckets, shuffle: { seed, epoch } }),
+      training.accumulation_steps,
+    );
   // Every epoch has the same number of batches: shuffling moves inputs within their length bucket.
   const stepsPerEpoch = epochGroups(0).length;
   const totalSteps = Math.min(training.max_steps ?? Infinity, training.epochs * stepsPerEpoch);
@@ -187,25 +208,33 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     }
   };
   const save = async (kind: string, metrics: Record<string, number | null>) => {
+    // First, so that there is never more than one copy.
+    await saves.settle();
     const started = performance.now();
     if (engine.plan.options.model.loss.adaptive) state.confidence = [...await engine.confidence()];
     const info = { step: state.step, epoch: state.epoch, kind, metrics };
-    await options.beforeCheckpoint?.();
-    const checkpoint = await options.keeper.save(() =>
+    const copy = await copyState(engine, state, options.files);
+    savedStep = info.step;
+    const publish = () =>
       publishCheckpoint(
         options.checkpoints,
-        checkpointName(state.step),
-        (folder) => writeState(folder, engine, state, options.files),
+        checkpointName(info.step),
+        (folder, files) => writeCopy(folder, copy, files),
         info,
-      )
-    );
-    savedStep = state.step;
-    options.onCheckpoint?.(checkpoint, (performance.now() - started) / 1000);
+        { fs },
+      );
+    await saves.start(async () => {
+      await options.beforeCheckpoint?.();
+      const checkpoint = await options.keeper.save(publish);
+      options.onCheckpoint?.(checkpoint, (performance.now() - started) / 1000);
+    });
   };
   const interrupt = async () => {
     await drain();
+    await saves.settle();
     // A checkpoint of this step would be replaced, and with it an epoch's metrics.
     if (savedStep !== state.step) await save("interrupted", {});
+    await saves.settle();
     throw new WinnowError(
       "interrupted",
       `interrupted after step ${state.step} of ${totalSteps}; the state is saved`,
@@ -218,9 +247,10 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     const groups = epochGroups(state.epoch);
     while (state.epoch_step < groups.length && state.step < totalSteps) {
       if (signal.aborted) await interrupt();
+      if (saves.hasFailed) await saves.settle();
       const group = groups[state.epoch_step]!;
       if (engine.mustDrain(group.length)) await drain();
-      engine.step(group.map((planned) => materialise(planned, train, evaluation.padId)), {
+      engine.step(group.map((planned) => materialise(planned, options.train, evaluation.padId)), {
         seed,
         step: state.step + 1,
         learningRate: learningRateAt(state.step, schedule),
@@ -264,6 +294,7 @@ export async function fit(options: FitOptions): Promise<FitResult> {
     if (isDue) await save("epoch", metrics);
   }
 
+  await saves.settle();
   const kept = await options.keeper.finish();
   const sign = direction === "maximize" ? 1 : -1;
   const objective = (record: EpochRecord) => sign * (record.validation[metric] ?? -Infinity * sign);

@@ -1,6 +1,6 @@
 /** Reads safetensors files, single or sharded, one tensor at a time. */
 import { inputError } from "../support/errors.ts";
-import { openRandomAccess } from "./random_access.ts";
+import { openRandomAccess, quote } from "./random_access.ts";
 import { parseHeader, readHeaderLength, type TensorInfo } from "./safetensors_header.ts";
 import { openFolder, type WeightsFormat } from "./shards.ts";
 import { readStored, rowMajorStrides } from "./stored_tensor.ts";
@@ -11,6 +11,12 @@ export interface SafetensorsFile extends WeightsFile {
   readonly metadata: Readonly<Record<string, string>>;
   /** Every tensor by name, in the order of the header. In a sharded model, offsets are within the tensor's shard. */
   readonly tensors: ReadonlyMap<string, TensorInfo>;
+}
+
+/** Tensors of whole numbers, which are not weights. */
+export interface IntegerTensors {
+  /** A tensor of type I32, row-major. @throws an input error when there is none of that name and type */
+  readInt32(name: string): Int32Array<ArrayBuffer>;
 }
 
 /** Files as the `safetensors` library and transformers write them. */
@@ -28,7 +34,7 @@ export const SAFETENSORS: WeightsFormat<SafetensorsFile> = { file: "model.safete
  *
  * @throws an input error when there is no such file or it is damaged
  */
-export function openSafetensors(path: string): SafetensorsFile {
+export function openSafetensors(path: string): SafetensorsFile & IntegerTensors {
   const file = openRandomAccess(path, "safetensors");
   try {
     const first = new Uint8Array(Math.min(8, file.size));
@@ -46,6 +52,13 @@ export function openSafetensors(path: string): SafetensorsFile {
           name,
           info && { ...info, ranges: [info], start: 0, strides: rowMajorStrides(info.shape) },
         );
+      },
+      readInt32: (name) => {
+        const info = tensors.get(name);
+        if (info?.dtype !== "I32") throw file.refuse(`it has no tensor ${quote(name)} of type I32`);
+        const bytes = new Uint8Array(info.byteLength);
+        file.read(info.byteOffset, bytes, `tensor ${quote(name)}`);
+        return new Int32Array(bytes.buffer);
       },
       close: file.close,
       [Symbol.dispose]: file.close,

@@ -1,20 +1,23 @@
 /** Writes safetensors files, one tensor in memory at a time. */
 import { inputError } from "../support/errors.ts";
+import { diskFileSystem, type FileSystem, writeAll } from "../support/file_system.ts";
 
 /** A tensor to be written. */
 export interface TensorToWrite {
   name: string;
   shape: readonly number[];
+  /** The type of its elements; float32 if not given. */
+  dtype?: "F32" | "I32";
   /** The values in row-major order, or a function that fetches them when their turn comes. */
-  data: Float32Array | (() => Promise<Float32Array> | Float32Array);
+  data: TensorData | (() => Promise<TensorData> | TensorData);
 }
 
-/** Bytes handed to the file system at a time. */
-const CHUNK_BYTES = 16 << 20;
+/** Values of 4 bytes each. */
+type TensorData = Float32Array | Int32Array;
 
 /**
- * Writes float32 tensors as a safetensors file: same tensors and metadata in the same order, same bytes. The file is
- * flushed to the disk before the promise resolves; a file that could not be finished is removed.
+ * Writes tensors as a safetensors file: same tensors and metadata in the same order, same bytes. The file is flushed to
+ * the disk before the promise resolves; a file that could not be finished is removed.
  *
  * @throws an input error for a name given twice or data that does not fit its shape; errors of the file system as they
  * come, with their code (such as ENOSPC)
@@ -23,13 +26,17 @@ export async function writeSafetensors(
   path: string,
   tensors: readonly TensorToWrite[],
   metadata: Readonly<Record<string, string>> = {},
+  fs: FileSystem = diskFileSystem,
 ): Promise<void> {
   const header = encodeHeader(tensors, metadata);
-  const file = await Deno.open(path, { write: true, create: true, truncate: true });
+  const file = await fs.open(path, "replace");
   try {
     await writeAll(file, header);
     for (const tensor of tensors) {
       const data = typeof tensor.data === "function" ? await tensor.data() : tensor.data;
+      if ((data instanceof Int32Array) !== (tensor.dtype === "I32")) {
+        throw inputError(`Tensor "${tensor.name}" was given values of another type`, "Give values of its dtype");
+      }
       if (data.length !== elementCount(tensor)) {
         throw inputError(
           `Tensor "${tensor.name}" of shape [${tensor.shape}] was given ${data.length} values`,
@@ -40,7 +47,8 @@ export async function writeSafetensors(
     }
     await file.sync();
   } catch (error) {
-    await discard(file, path).catch(() => {}); // the first error is the one to report
+    file.close();
+    await discard(fs, path).catch(() => {}); // the first error is the one to report
     throw error;
   }
   file.close();
@@ -67,7 +75,7 @@ function encodeHeader(tensors: readonly TensorToWrite[], metadata: Readonly<Reco
     }
     names.add(tensor.name);
     const end = offset + 4 * elementCount(tensor);
-    entry(tensor.name, { dtype: "F32", shape: tensor.shape, data_offsets: [offset, end] });
+    entry(tensor.name, { dtype: tensor.dtype ?? "F32", shape: tensor.shape, data_offsets: [offset, end] });
     offset = end;
   }
   const json = new TextEncoder().encode(`{${entries.join(",")}}`);
@@ -78,14 +86,7 @@ function encodeHeader(tensors: readonly TensorToWrite[], metadata: Readonly<Reco
   return bytes;
 }
 
-async function writeAll(file: Deno.FsFile, bytes: Uint8Array): Promise<void> {
-  for (let written = 0; written < bytes.length;) {
-    written += await file.write(bytes.subarray(written, written + CHUNK_BYTES));
-  }
-}
-
 /** Frees the space of an unfinished file. What is no regular file, such as a device, is left alone. */
-async function discard(file: Deno.FsFile, path: string): Promise<void> {
-  const { isFile } = await file.stat().finally(() => file.close());
-  if (isFile) await Deno.remove(path);
+async function discard(fs: FileSystem, path: string): Promise<void> {
+  if ((await fs.status(path)).isFile) await fs.remove(path);
 }

@@ -94,10 +94,14 @@ interface Moment {
 const loggedSteps = (experiments: string) =>
   loggedEvents(experiments).filter(({ message }) => message === "step").map(({ step }) => step!);
 
-const at = (signal: Moment["signal"], step: number): Moment => ({
+/** Behind a step, and behind the end of a save: steps go on while a checkpoint is written. */
+const at = (signal: Moment["signal"], step: number, saved?: number): Moment => ({
   signal,
   what: `step ${step}`,
-  when: (experiments) => loggedSteps(experiments).some((one) => one >= step),
+  when: (experiments) =>
+    loggedSteps(experiments).some((one) => one >= step) &&
+    (saved === undefined ||
+      loggedEvents(experiments).some((one) => one.message === "checkpoint saved" && one.step === saved)),
 });
 
 const saving = (step: number): Moment => ({
@@ -190,13 +194,13 @@ Deno.test("a trial ends in the same bits however it was interrupted", async (t) 
       other: () => single("other", "seed=5"),
       early: broken("early", [
         { ...at("SIGKILL", 3), saved: [] },
-        { ...at("SIGKILL", STEPS + 4), saved: epoch },
+        { ...at("SIGKILL", STEPS + 4, STEPS), saved: epoch },
       ]),
       saving: broken("saving", [
         { ...saving(STEPS), saved: [] },
         { ...saving(2 * STEPS), saved: epoch },
       ]),
-      steps: broken("steps", [{ ...at("SIGKILL", 13), saved: [["step", 12]] }], "retention.save_every_steps=12"),
+      steps: broken("steps", [{ ...at("SIGKILL", 13, 12), saved: [["step", 12]] }], "retention.save_every_steps=12"),
       stopped: broken("stopped", [{ ...at("SIGINT", 4), saved: "interrupted" }]),
       between: broken("between", [{ ...epochEnded, saved: epoch }]),
     }, 3);
@@ -278,7 +282,7 @@ Deno.test("with activations in 16 bits a killed trial ends in the same bits, and
     const settings = ["--mode", "single", "training.precision=f16", "training.recompute=feed_forward"];
     const [whole, killed] = [join(folder, "whole"), join(folder, "killed")];
     const result = resultOf(await runCommand("train", train(whole, ...settings)));
-    const moments = [{ ...at("SIGKILL", STEPS + 3), saved: [["epoch", STEPS]] as Saved }];
+    const moments = [{ ...at("SIGKILL", STEPS + 3, STEPS), saved: [["epoch", STEPS]] as Saved }];
     assert.deepEqual(await interrupted(killed, settings, moments), outcome(whole, result));
     for (const experiments of [whole, killed]) {
       const last = join(trialFolders(experiments)[0]!, "checkpoints", "step_00000044", "trainer_state.json");
@@ -305,8 +309,8 @@ Deno.test("so does one with Lion, rates by depth, an average of the weights and 
     const [result, found] = await Promise.all([
       runCommand("train", train(expected, ...more)).then(resultOf<StudyOutput>),
       interrupted(broken, more, [
-        { ...at("SIGKILL", 13), saved: [["step", 12]] },
-        { ...at("SIGKILL", STEPS + 2), saved: [["epoch", STEPS]] },
+        { ...at("SIGKILL", 13, 12), saved: [["step", 12]] },
+        { ...at("SIGKILL", STEPS + 2, STEPS), saved: [["epoch", STEPS]] },
       ]),
     ]);
     assert.deepEqual(found, outcome(expected, result));

@@ -1,6 +1,8 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
+import type { FileSystem } from "../../lib/support/file_system.ts";
 import { growth } from "../support/growth.ts";
+import { memoryFiles } from "../support/memory_files.ts";
 import { openJsonLines, readJsonLines } from "../../lib/support/json_lines.ts";
 import { createLogger, formatEvent, type LogEvent, openLogFiles } from "../../lib/support/logging.ts";
 import { maskData, maskSecrets } from "../../lib/support/masking.ts";
@@ -102,6 +104,58 @@ Deno.test("log files hold the same events as JSON lines and as text, across open
   const text = Deno.readTextFileSync(join(folder, "stdout.log"));
   assert.equal(text.split("\n").length, 3);
   assert.match(text, /ERROR {3}winnow one error=Error: \*\*\*\n/);
+});
+
+Deno.test("a torn last line is cut off when the file is opened again, lines that never came to the disk are left out", () => {
+  const path = Deno.makeTempFileSync();
+  const holes = "\0".repeat(600);
+  for (const [found, kept] of [['{"a":1}\n{"b":', '{"a":1}\n'], ['{"b":', ""], [`{"a":1}\n${holes}`, '{"a":1}\n']]) {
+    Deno.writeTextFileSync(path, found!);
+    const lines = openJsonLines(path);
+    lines.write({ c: 3 });
+    lines.sync();
+    lines.close();
+    assert.equal(Deno.readTextFileSync(path), kept + '{"c":3}\n');
+  }
+  Deno.writeTextFileSync(path, `{"a":1}\n${holes}{"b":2}\n{"c":3}\n`);
+  assert.deepEqual(readJsonLines(path), [{ a: 1 }, { c: 3 }]);
+  const long = '{"a":1}\n' + `{"b":"${"x".repeat(3_000_000)}`;
+  Deno.writeTextFileSync(path, long);
+  openJsonLines(path).close();
+  assert.equal(Deno.readTextFileSync(path), '{"a":1}\n');
+});
+
+Deno.test("a line that the disk refused half way is taken out, and the next one stands alone", () => {
+  for (const truncates of [true, false]) {
+    const files = memoryFiles();
+    files.fs.makeFolderSync("/logs");
+    let full = false;
+    const fs: FileSystem = {
+      ...files.fs,
+      openSync(path, mode) {
+        const file = files.fs.openSync(path, mode);
+        return {
+          ...file,
+          writeSync(bytes) {
+            if (!full) return file.writeSync(bytes);
+            file.writeSync(bytes.subarray(0, 5));
+            throw Object.assign(new Error("full"), { code: "ENOSPC" });
+          },
+        };
+      },
+      truncateSync(path, bytes) {
+        if (full && !truncates) throw Object.assign(new Error("full"), { code: "EIO" });
+        files.fs.truncateSync(path, bytes);
+      },
+    };
+    const lines = openJsonLines("/logs/lines.jsonl", fs);
+    lines.write({ a: 1 });
+    full = true;
+    assert.throws(() => lines.write({ lost: "half of this is written" }), { code: "ENOSPC" });
+    full = false;
+    lines.write({ b: 2 });
+    assert.deepEqual(readJsonLines("/logs/lines.jsonl", fs), [{ a: 1 }, { b: 2 }]);
+  }
 });
 
 Deno.test("JSON lines survive a torn last line and name a damaged one", () => {

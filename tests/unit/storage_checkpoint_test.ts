@@ -1,6 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import {
+  cleanTemporaries,
   dropOptimizer,
   latestValid,
   listCheckpoints,
@@ -10,6 +11,7 @@ import {
 } from "../../lib/storage/checkpoint.ts";
 import { hashFile } from "../../lib/storage/manifest.ts";
 import { exitCode, WinnowError } from "../../lib/support/errors.ts";
+import { diskFileSystem, type FileSystem, writeFile } from "../../lib/support/file_system.ts";
 import { namesIn, saveEpoch, withFolder } from "./storage_scenario.ts";
 
 const info = { step: 1, epoch: 1, kind: "epoch", metrics: {} };
@@ -133,6 +135,98 @@ Deno.test("a damaged newest checkpoint gives way to the one before it, with a wa
     assert.deepEqual(warnings.map((message) => /epoch_\d/.exec(message)![0]).sort(), ["epoch_2", "epoch_3"]);
     flip(join(parent, "epoch_1", "model.safetensors"), 0);
     assert.equal(await latestValid(parent), null);
+  });
+});
+
+Deno.test("every file of a checkpoint, flipped anywhere, truncated, emptied or missing: the one before is used, or none", async () => {
+  const size = (path: string) => Deno.statSync(path).size;
+  const damages: Record<string, (path: string) => void> = {
+    "first bit flipped": (path) => flip(path, 0),
+    "middle bit flipped": (path) => flip(path, size(path) >> 1),
+    "last bit flipped": (path) => flip(path, size(path) - 1),
+    "one byte short": (path) => Deno.truncateSync(path, size(path) - 1),
+    "cut in half": (path) => Deno.truncateSync(path, size(path) >> 1),
+    "one byte longer": (path) => Deno.writeFileSync(path, new Uint8Array(1), { append: true }),
+    "emptied": (path) => Deno.truncateSync(path, 0),
+    "missing": (path) => Deno.removeSync(path),
+    "a folder in its place": (path) => {
+      Deno.removeSync(path);
+      Deno.mkdirSync(path);
+    },
+  };
+  const names = ["model.safetensors", "optimizer.safetensors", "trainer_state.json", "manifest.json"];
+  for (const name of names) {
+    for (const [what, damage] of Object.entries(damages)) {
+      await withFolder(async (parent) => {
+        const [older, newer] = [await saveEpoch(parent, 1, 0.25), await saveEpoch(parent, 2, 0.5)];
+        assert.deepEqual(namesIn(newer.folder), [...names].sort(), "a file of the checkpoint is not in this table");
+        const about = `${name}: ${what}`;
+        damage(join(newer.folder, name));
+        await assert.rejects(verifyCheckpoint(newer.folder), { kind: "storage" }, about);
+        const warnings: string[] = [];
+        const onWarning = (message: string) => warnings.push(message);
+        assert.equal((await latestValid(parent, { resumable: true, onWarning }))?.folder, older.folder, about);
+        assert.ok(warnings.length === 1 && warnings[0]!.includes(newer.folder), `${about}: ${warnings}`);
+        assert.ok(warnings[0]!.includes(name), `${about}: ${warnings}`);
+        damage(join(older.folder, name));
+        assert.equal(await latestValid(parent, { resumable: true }), null, about);
+      });
+    }
+  }
+});
+
+Deno.test("files of a checkpoint are hashed as they are written: a short write, a second writing, one that is not seen", async () => {
+  await withFolder(async (parent) => {
+    const shortly: FileSystem = {
+      ...diskFileSystem,
+      async open(path, mode) {
+        const file = await diskFileSystem.open(path, mode);
+        const less = (bytes: Uint8Array) => bytes.subarray(0, Math.ceil(bytes.length / 3));
+        return {
+          write: (bytes) => file.write(less(bytes)),
+          writeSync: (bytes) => file.writeSync(less(bytes)),
+          sync: () => file.sync(),
+          syncSync: () => file.syncSync(),
+          sizeSync: () => file.sizeSync(),
+          close: () => file.close(),
+        };
+      },
+    };
+    const saved = await publishCheckpoint(
+      parent,
+      "one",
+      async (folder, fs) => {
+        await writeFile(fs, join(folder, "short"), "abc".repeat(99));
+        await writeFile(fs, join(folder, "twice"), "first, and longer");
+        await writeFile(fs, join(folder, "twice"), "second");
+        await writeFile(fs, join(folder, "aside"), "renamed");
+        await fs.rename(join(folder, "aside"), join(folder, "named"));
+        await writeFile(fs, join(folder, "cut"), "cut off here");
+        fs.truncateSync(join(folder, "cut"), 3);
+        await Deno.writeTextFile(join(folder, "unseen"), "by another way");
+      },
+      info,
+      { fs: shortly },
+    );
+    assert.deepEqual(await verifyCheckpoint(saved.folder), saved);
+    assert.deepEqual(Object.entries(saved.files).map(([name, { bytes }]) => [name, bytes]), [
+      ["cut", 3],
+      ["named", 7],
+      ["short", 297],
+      ["twice", 6],
+      ["unseen", 14],
+    ]);
+  });
+});
+
+Deno.test("what a killed write of a single file left is removed, and nothing else", async () => {
+  await withFolder(async (folder) => {
+    for (const name of [".config.yaml.123.tmp", ".hidden", "config.yaml", "my.123.tmp"]) {
+      await Deno.writeTextFile(join(folder, name), "");
+    }
+    await cleanTemporaries(folder);
+    await cleanTemporaries(join(folder, "absent"));
+    assert.deepEqual(namesIn(folder), [".hidden", "config.yaml", "my.123.tmp"]);
   });
 });
 
