@@ -10,6 +10,10 @@ export const trackingDatabasePath = (experiments: string): string => join(experi
 /** One study's folder: summary_report.json. */
 export const studyFolder = (experiments: string, studyId: string): string => join(experiments, `study_${studyId}`);
 
+/** What a study's tracking store has not got yet. */
+export const trackingBufferPath = (experiments: string, studyId: string): string =>
+  join(studyFolder(experiments, studyId), "tracking_buffer.jsonl");
+
 /** One trial's folder: logs, checkpoints, config.yaml, evaluation_report.json. */
 export const trialFolder = (experiments: string, trialId: string): string => join(experiments, `trial_${trialId}`);
 

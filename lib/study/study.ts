@@ -88,7 +88,7 @@ export async function startStudy(config: Config, signal: AbortSignal, hooks: Stu
   hooks.say(describeContext(context, await contextPreflight(context)));
   using db = await openStudyDatabase(studyDatabasePath(config.paths.experiments));
   // Before the study is stored: where its store is not there, nothing has begun.
-  await using tracking = await openStudyTracking(context, [], hooks);
+  await using tracking = await openStudyTracking(context, undefined, hooks);
   const { direction } = config.study;
   const earlier = await warmStart(config, space, db);
   // All or nothing: a study that is killed here is not there.
@@ -170,7 +170,7 @@ async function runToEnd(
       const trialLog = log.trial;
       storage.useLog(trialLog);
       try {
-        const events = await tracking.openTrial(trial, hooks);
+        const events = tracking.openTrial(trial, hooks, storage.isCritical);
         return await runTrial({ ...context, signal: trial.signal }, trial, events, trialLog, storage);
       } catch (error) {
         if (!(error instanceof TrialPruned)) {

@@ -20,6 +20,8 @@ export const CONFIG = "winnow:config";
 /** What keeps a study's storage in order while it runs. */
 export interface StudyStorage extends Disposable {
   readonly keeper: Keeper;
+  /** Whether the monitor has found little room. */
+  readonly isCritical: () => boolean;
   /** Where events go from now on: the log of the trial that runs, or of the study. */
   useLog(log: Logger): void;
   /** Runs `body`, and on a full disk once more without the reserve. */
@@ -94,6 +96,7 @@ export async function openStudyStorage(
       if (reading.level !== "INFO") say(`${reading.level.toLowerCase()}: ${reading.message}`);
     },
   });
+  const isCritical = () => monitor.isCritical();
   const onEvent = (event: RetentionEvent) => {
     if (event.type === "warning") {
       log.warning(event.message);
@@ -111,11 +114,12 @@ export async function openStudyStorage(
     direction: config.study.direction,
     thresholdPercent,
     trials: () => trialStandings(db, study),
-    isCritical: () => monitor.isCritical(),
+    isCritical,
     onEvent,
   });
   return {
     keeper,
+    isCritical,
     useLog: (next) => void (log = asStorage(next)),
     withReserve(body) {
       try {

@@ -3,29 +3,28 @@
  *
  * Metrics of training are logged at the optimizer steps that `training.log_every` names and at the last step of an epoch,
  * those of validation at the epoch's last step, so that all curves share one axis. A trial that is resumed computes some
- * steps again: what the store has of them already is not logged a second time, and what was reported before a checkpoint
- * is delivered before the checkpoint is there. So a run that was killed ends with each metric at each step once.
+ * steps again: what was logged of them already is not logged a second time, and what was reported before a checkpoint
+ * is in the store or on disk before the checkpoint is there. So a run that was killed ends with each metric at each step
+ * once.
  */
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import type { RunningTrial, StudyEvent, TrialSummary } from "../hpo/executor.ts";
 import { progressFields } from "../hpo/study_progress.ts";
-import { trackingDatabasePath, trialFolder } from "../storage/layout.ts";
-import { inputError, WinnowError } from "../support/errors.ts";
-import { metricKey } from "../tracking/limits.ts";
-import { openOutbox, type Outbox } from "../tracking/outbox.ts";
+import { trackingBufferPath, trackingDatabasePath, trialFolder } from "../storage/layout.ts";
+import { giveUpReserve } from "../storage/reserve.ts";
+import { inputError } from "../support/errors.ts";
+import { openOperationBuffer } from "../tracking/buffer.ts";
+import { noteStep, openOutbox, type Outbox, type SeenSteps } from "../tracking/outbox.ts";
 import { openTracker } from "../tracking/stores.ts";
-import { type MetricEvent, type RunStatus, type Tracker, TrackerAway } from "../tracking/tracker.ts";
+import { deliver, type RunStatus, TrackerAway, type TrackingOperation } from "../tracking/tracker.ts";
 import type { StudyResult } from "./conclude.ts";
 import { configParams, epochMetrics, originTags, stepMetrics, tagTexts } from "./tracked_values.ts";
 import type { StudyContext, TrialEvents } from "./trial.ts";
 
-/** How long a checkpoint waits for the store to take what was reported before it. */
+/** How long a checkpoint waits for the store to take what was reported before it; then that goes to the disk. */
 const SETTLE_MS = 5_000;
-
-/** How long a resumed trial waits until its run is open, before it asks what the run has. */
-const OPEN_MS = 120_000;
 
 /** How a trial's end is said to MLflow: the run's status and the trial's state, which tells more. */
 const ENDS: Record<string, readonly [RunStatus, string]> = {
@@ -39,11 +38,15 @@ const STATES: Record<string, RunStatus> = Object.fromEntries(
   Object.values(ENDS).map(([status, state]) => [state, status]),
 );
 
-/** Tracks a study while it runs. None of it throws or waits for the store, but `openTrial` of a resumed trial. */
+/** Tracks a study while it runs. None of it throws or waits for the store. */
 export interface StudyTracking extends AsyncDisposable {
   onEvent(event: StudyEvent): void;
-  /** Opens the trial's run. The result is given to `runTrial`; what it is told goes on to `events` too. */
-  openTrial(trial: RunningTrial, events: TrialEvents): Promise<TrialEvents>;
+  /**
+   * Opens the trial's run. The result is given to `runTrial`; what it is told goes on to `events` too.
+   *
+   * @param isCritical whether the disk is short: what waits on it is then delivered before it grows
+   */
+  openTrial(trial: RunningTrial, events: TrialEvents, isCritical: () => boolean): TrialEvents;
   /** The study is done. */
   conclude(result: StudyResult): void;
 }
@@ -56,73 +59,79 @@ interface Hooks {
 /**
  * Opens the store of the configuration and the study's run in it.
  *
- * @param trials those that the study has already
- * @throws an input error where a server is not there, the store's own error where it refuses
+ * @param trials those that the study has already; undefined where it is new
+ * @throws an input error where a server is not there and the study is new, the store's own error where it refuses
  */
 export async function openStudyTracking(
   context: StudyContext,
-  trials: readonly TrialSummary[],
+  trials: readonly TrialSummary[] | undefined,
   { say }: Hooks,
 ): Promise<StudyTracking> {
-  const { config } = context;
+  const { config, studyId } = context;
+  const { experiments } = config.paths;
   let isStarting = true;
   const tracker = openTracker(config.tracking, {
-    defaultFile: trackingDatabasePath(config.paths.experiments),
+    defaultFile: trackingDatabasePath(experiments),
     env: (name) => Deno.env.get(name),
     onRetry: (reason, wait) => isStarting && say(`tracking: ${reason}; trying again in ${wait / 1000} s`),
   });
   if (tracker === undefined) return untracked;
+  const opening = studyRun(context);
+  let isThere = true;
   try {
-    const seen = await openStudyRun(tracker, context);
-    isStarting = false;
-    const outbox = openOutbox(tracker, { onWarning: (message) => say(`warning: ${message}`) });
-    return trackStudy({ context, tracker, outbox, seen: new Map([[context.studyId, seen]]) }, trials);
+    for (const operation of opening) await deliver(tracker, operation);
   } catch (error) {
-    await tracker[Symbol.asyncDispose]();
-    if (!(error instanceof TrackerAway)) throw error;
-    throw inputError(
-      `the tracking store ${tracker.where} is not there: ${error.message}`,
-      "Start it or check tracking.uri, or set tracking.store=mlflow_db to track in a file, or none",
-      { cause: error },
-    );
+    isThere = false;
+    const mayPass = error instanceof TrackerAway;
+    if (!mayPass || trials === undefined) await tracker[Symbol.asyncDispose]();
+    if (!mayPass) throw error;
+    if (trials === undefined) {
+      throw inputError(
+        `the tracking store ${tracker.where} is not there: ${error.message}`,
+        "Start it or check tracking.uri, or set tracking.store=mlflow_db to track in a file, or none",
+        { cause: error },
+      );
+    }
   }
+  isStarting = false;
+  const buffered: SeenSteps = new Map();
+  const outbox = openOutbox(tracker, {
+    buffer: openOperationBuffer(trackingBufferPath(experiments, studyId), (event) => noteStep(buffered, event)),
+    buffered,
+    remedy: `\`deno task resume --study-id ${studyId}\` delivers it when that is there again`,
+    onWarning: (message) => say(`warning: ${message}`),
+    onFull: () => void giveUpReserve(experiments),
+  });
+  // A study goes on without its store, and what it logs waits.
+  if (!isThere) { for (const operation of opening) outbox.put(operation); }
+  return trackStudy({ context, outbox }, trials ?? []);
 }
 
 /** No store. */
 const untracked: StudyTracking = {
   onEvent: () => {},
-  openTrial: (_trial, events) => Promise.resolve(events),
+  openTrial: (_trial, events) => events,
   conclude: () => {},
   [Symbol.asyncDispose]: () => Promise.resolve(),
 };
 
-/** Steps that a run has, by metric. */
-type Seen = Map<string, Set<number>>;
-
 /** A study that is tracked. */
 interface Tracked {
   readonly context: StudyContext;
-  readonly tracker: Tracker;
   readonly outbox: Outbox;
-  /** What each open run has, so that nothing is logged twice. */
-  readonly seen: Map<string, Seen>;
 }
 
-async function openStudyRun(tracker: Tracker, context: StudyContext): Promise<Seen> {
-  const { config } = context;
-  const run_id = context.studyId;
+/** Makes the study's run, or opens it again. */
+function studyRun(context: StudyContext): TrackingOperation[] {
+  const { config, studyId: run_id } = context;
   const name = config.study.name ?? `study ${run_id.slice(0, 8)}`;
-  await tracker.openRun({ run_id, name, start_time: Date.now(), tags: originTags(context) });
-  await tracker.logBatch({
-    run_id,
-    params: configParams(config),
-    tags: {
-      "mlflow.note.content":
-        `Winnow study \`${run_id}\`: ${config.study.direction} ${config.study.metric} on the validation split, ` +
-        `${config.study.n_trials} trials. Search database: \`study.db\` in the experiments folder.`,
-    },
-  });
-  return await tracker.loggedSteps(run_id);
+  const note =
+    `Winnow study \`${run_id}\`: ${config.study.direction} ${config.study.metric} on the validation split, ` +
+    `${config.study.n_trials} trials. Search database: \`study.db\` in the experiments folder.`;
+  return [
+    { type: "open", run: { run_id, name, start_time: Date.now(), tags: originTags(context) } },
+    { type: "log", batch: { run_id, params: configParams(config), tags: { "mlflow.note.content": note } } },
+  ];
 }
 
 function trackStudy(tracked: Tracked, before: readonly TrialSummary[]): StudyTracking {
@@ -132,7 +141,6 @@ function trackStudy(tracked: Tracked, before: readonly TrialSummary[]): StudyTra
   const open = new Set([studyId]);
   const end = (run_id: string, status: RunStatus) => {
     open.delete(run_id);
-    if (run_id !== studyId) tracked.seen.delete(run_id);
     outbox.put({ type: "end", end: { run_id, status, end_time: Date.now() } });
   };
   const endTrial = (
@@ -185,9 +193,9 @@ function trackStudy(tracked: Tracked, before: readonly TrialSummary[]): StudyTra
         value,
       );
     },
-    async openTrial(trial, events) {
+    openTrial(trial, events, isCritical) {
       open.add(trial.id);
-      return await openTrialRun(tracked, trial, events);
+      return openTrialRun(tracked, trial, events, isCritical);
     },
     conclude(result) {
       outbox.put({
@@ -214,23 +222,20 @@ function putArtifacts(outbox: Outbox, config: Config, trialId: string, status: R
   }
 }
 
-/** Logs what the run does not have at that step. */
-function log({ outbox, seen }: Tracked, run_id: string, step: number, values: Record<string, number>): void {
+/** Logs values; those at a step that the run has already are left out. */
+function log({ outbox }: Tracked, run_id: string, step: number, values: Record<string, number>): void {
   const timestamp = Date.now();
-  const known = seen.get(run_id) ?? new Map();
-  seen.set(run_id, known);
-  const metrics = Object.entries(values).flatMap(([metric, value]): MetricEvent[] => {
-    const key = metricKey(metric);
-    const steps = known.get(key) ?? new Set();
-    if (steps.has(step)) return [];
-    known.set(key, steps.add(step));
-    return [{ run_id, metric, step, value, timestamp }];
-  });
+  const metrics = Object.entries(values).map(([metric, value]) => ({ run_id, metric, step, value, timestamp }));
   if (metrics.length > 0) outbox.put({ type: "log", batch: { run_id, metrics } });
 }
 
-async function openTrialRun(tracked: Tracked, trial: RunningTrial, events: TrialEvents): Promise<TrialEvents> {
-  const { context, tracker, outbox, seen } = tracked;
+function openTrialRun(
+  tracked: Tracked,
+  trial: RunningTrial,
+  events: TrialEvents,
+  isCritical: () => boolean,
+): TrialEvents {
+  const { context, outbox } = tracked;
   const run_id = trial.id;
   const every = context.config.training.log_every;
   outbox.put({
@@ -251,10 +256,6 @@ async function openTrialRun(tracked: Tracked, trial: RunningTrial, events: Trial
       },
     },
   });
-  if (trial.resume) {
-    await outbox.settle(OPEN_MS);
-    seen.set(run_id, await loggedBefore(tracker, run_id));
-  }
   /** A step that is logged if it turns out to be an epoch's last. */
   let waiting: (() => void) | undefined;
   return {
@@ -276,22 +277,7 @@ async function openTrialRun(tracked: Tracked, trial: RunningTrial, events: Trial
     },
     async beforeCheckpoint() {
       await events.beforeCheckpoint?.();
-      await outbox.settle(SETTLE_MS);
+      await outbox.secure(SETTLE_MS, { insist: isCritical() });
     },
   };
-}
-
-/** What the store has of a trial that is resumed. Without the answer, steps would be logged twice. */
-async function loggedBefore(tracker: Tracker, run_id: string): Promise<Seen> {
-  try {
-    return await tracker.loggedSteps(run_id);
-  } catch (error) {
-    if (!(error instanceof TrackerAway)) throw error;
-    throw new WinnowError(
-      "storage", // stops the study and leaves the trial to be resumed
-      `the tracking store cannot say what it has of the trial: ${error.message}`,
-      "Resume the study when it is there again",
-      { cause: error },
-    );
-  }
 }

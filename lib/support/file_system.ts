@@ -6,6 +6,8 @@
  * cache its own rules; neither comes by here.
  */
 
+import { dirname } from "node:path";
+
 /** A file open for writing. A write may take fewer bytes than it is given: `writeAll` goes on. */
 export interface WritableFile {
   /** Writes behind what is there and returns how many bytes were taken. */
@@ -81,8 +83,8 @@ export interface FileSystem {
   /** Waits for the lock of a folder, the operating system's, and holds it until it is disposed of. */
   lockFolderSync(path: string): Disposable;
   openForReading(path: string): Promise<ReadableFile>;
-  /** What a file holds from a position to its end. */
-  readSync(path: string, from?: number): Uint8Array;
+  /** What a file holds from a position to its end, or so many bytes of it. */
+  readSync(path: string, from?: number, length?: number): Uint8Array;
   list(folder: string): Promise<FolderEntry[]>;
   listSync(folder: string): FolderEntry[];
   status(path: string): Promise<FileStatus>;
@@ -135,11 +137,11 @@ export const diskFileSystem: FileSystem = {
     return folder;
   },
   openForReading: (path) => Deno.open(path, { read: true }),
-  readSync(path, from = 0) {
-    if (from === 0) return Deno.readFileSync(path);
+  readSync(path, from = 0, length = Infinity) {
+    if (from === 0 && length === Infinity) return Deno.readFileSync(path);
     using file = Deno.openSync(path);
     file.seekSync(from, Deno.SeekMode.Start);
-    const bytes = new Uint8Array(Math.max(0, file.statSync().size - from));
+    const bytes = new Uint8Array(Math.max(0, Math.min(length, file.statSync().size - from)));
     let read = 0;
     while (read < bytes.length) {
       const count = file.readSync(bytes.subarray(read));
@@ -208,6 +210,19 @@ export async function removeTree(fs: FileSystem, path: string): Promise<void> {
     for (const { name } of await fs.list(path)) await removeTree(fs, `${path}/${name}`);
   }
   await fs.remove(path);
+}
+
+/** Makes a folder and those above it durably, unless they are there. */
+export function makeFoldersSync(folder: string, fs: FileSystem): void {
+  try {
+    fs.makeFolderSync(folder);
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return;
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+    makeFoldersSync(dirname(folder), fs);
+    fs.makeFolderSync(folder);
+  }
+  fs.syncFolderSync(dirname(folder));
 }
 
 const LINE_BREAK = 0x0a;

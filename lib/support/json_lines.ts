@@ -8,25 +8,20 @@
 import { dirname } from "node:path";
 import { diskFileSystem, type FileSystem, wholeLineBytes, type WritableFile, writeAllSync } from "./file_system.ts";
 
-/** A file of lines open for appending. */
-export interface LinesWriter {
+/** A JSON lines file open for appending. */
+export interface JsonLinesWriter {
   /**
-   * Appends a text that ends a line. A line that could not be written to its end is taken out again, so that the next one
-   * is not glued to it.
+   * Appends one object. A line that could not be written to its end is taken out again, so that the next one is not glued
+   * to it.
    *
+   * @returns how many bytes its line has
    * @throws the file system's error, such as ENOSPC
    */
-  write(text: string): void;
+  write(object: unknown): number;
   /** What was written is on the disk when this returns. */
   sync(): void;
   /** Closes the file. */
   close(): void;
-}
-
-/** A JSON lines file open for appending. */
-export interface JsonLinesWriter extends Omit<LinesWriter, "write"> {
-  /** Appends one object. @throws the file system's error, such as ENOSPC */
-  write(object: unknown): void;
 }
 
 /** The size of a file, or null where there is none. */
@@ -39,8 +34,8 @@ function sizeOf(fs: FileSystem, path: string): number | null {
   }
 }
 
-/** Opens a file of lines for appending, creating it where it is missing. A torn last line is cut off. */
-export function openLines(path: string, fs: FileSystem = diskFileSystem): LinesWriter {
+/** Opens a JSON lines file for appending, creating it where it is missing. A torn last line is cut off. */
+export function openJsonLines(path: string, fs: FileSystem = diskFileSystem): JsonLinesWriter {
   const found = sizeOf(fs, path);
   let size = found === null ? 0 : wholeLineBytes(fs, path, found);
   if (found !== null && size < found) fs.truncateSync(path, size);
@@ -51,14 +46,15 @@ export function openLines(path: string, fs: FileSystem = diskFileSystem): LinesW
   if (found !== null && size < found) file.syncSync();
   let isTorn = false;
   return {
-    write(text) {
+    write(object) {
       // Only where the attempt below was refused as well.
       if (isTorn) fs.truncateSync(path, size);
       isTorn = false;
-      const bytes = new TextEncoder().encode(text);
+      const bytes = new TextEncoder().encode(JSON.stringify(object) + "\n");
       try {
         writeAllSync(file, bytes);
         size += bytes.length;
+        return bytes.length;
       } catch (error) {
         try {
           fs.truncateSync(path, size);
@@ -71,12 +67,6 @@ export function openLines(path: string, fs: FileSystem = diskFileSystem): LinesW
     sync: () => file.syncSync(),
     close: () => file.close(),
   };
-}
-
-/** Opens a JSON lines file for appending, creating it where it is missing. A torn last line is cut off. */
-export function openJsonLines(path: string, fs: FileSystem = diskFileSystem): JsonLinesWriter {
-  const lines = openLines(path, fs);
-  return { ...lines, write: (object) => lines.write(JSON.stringify(object) + "\n") };
 }
 
 /**

@@ -4,8 +4,8 @@
  * Writing is synchronous and a few microseconds long, so a crash of the process loses nothing that was logged.
  */
 
-import { dirname, join } from "node:path";
-import { diskFileSystem, type FileSystem } from "./file_system.ts";
+import { join } from "node:path";
+import { diskFileSystem, makeFoldersSync } from "./file_system.ts";
 import { type LogFileOptions, openLogFile } from "./log_file.ts";
 import { maskData } from "./masking.ts";
 
@@ -101,7 +101,7 @@ export function createLogger(
  * @throws the file system's error where the folder cannot be written
  */
 export function openLogFiles(folder: string, options: LogFileOptions = {}): { sink: Sink; close(): number } {
-  makeFolders(folder, options.fs ?? diskFileSystem);
+  makeFoldersSync(folder, options.fs ?? diskFileSystem);
   const lines = openLogFile(join(folder, "training.jsonl"), options);
   const text = openLogFile(join(folder, "stdout.log"), options);
   return {
@@ -111,16 +111,4 @@ export function openLogFiles(folder: string, options: LogFileOptions = {}): { si
     },
     close: () => lines.close() + text.close(),
   };
-}
-
-/** `mkdir -p`; logs are no reason to wait for a sync. */
-function makeFolders(folder: string, fs: FileSystem): void {
-  try {
-    fs.makeFolderSync(folder);
-  } catch (error) {
-    if (error instanceof Deno.errors.AlreadyExists) return;
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    makeFolders(dirname(folder), fs);
-    fs.makeFolderSync(folder);
-  }
 }

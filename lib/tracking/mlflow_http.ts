@@ -177,6 +177,17 @@ function askedWait(headers: Headers): number {
   return /^\d+(\.\d+)?$/.test(asked) ? Number(asked) * 1000 : 0;
 }
 
+/**
+ * Whether an error of the server passes when somebody does something about it, such as to renew a token or to mend a
+ * proxy: no access, another address, no MLflow there.
+ */
+export function isForPerson(error: unknown): boolean {
+  const { cause } = error as Error;
+  if (!(cause instanceof ServerRefusal)) return false;
+  const { status, code } = cause;
+  return status < 400 || status === 401 || status === 403 || (status === 404 && code === "");
+}
+
 /** A refusal in the user's terms. */
 function explain(refusal: ServerRefusal, address: string): Error {
   const { status, code, message } = refusal;

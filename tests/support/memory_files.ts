@@ -252,9 +252,9 @@ export function memoryFiles(root: FolderInode = newFolder(), fault?: Fault): Mem
           close() {},
         };
       }),
-    readSync(path, from = 0) {
+    readSync(path, from = 0, length = Infinity) {
       const file = fileAt(path);
-      return file.data.slice(from, file.size);
+      return file.data.slice(from, Math.min(file.size, from + length));
     },
     list: (path) => attempt(() => list(path)),
     listSync: list,
