@@ -127,24 +127,65 @@ Deno.test("tracking: a server that fails in every way while a study runs ends wi
   });
 });
 
-Deno.test("tracking: a server that is killed in the middle does not stop the study, and a warning counts what it missed", async () => {
+Deno.test("tracking: a server that is away from the middle on holds up nothing: kill, resume to the end, and resume delivers", async () => {
   await withFolder(async (folder) => {
-    const server = startMlflow();
-    const experiments = join(folder, "experiments");
-    const args = [
-      ...RUN,
-      `paths.experiments=${experiments}`,
-      "tracking.store=mlflow_rest",
-      `tracking.uri=${server.url}`,
-    ];
-    const running = startCommand("train", args);
+    await using server = startMlflow();
+    const whole = join(folder, "whole"), experiments = join(folder, "experiments");
+    const expected = resultOf(await runCommand("train", [...RUN, `paths.experiments=${whole}`]));
+    const place = `paths.experiments=${experiments}`;
+    const tracked = [...RUN, place, "tracking.store=mlflow_rest", `tracking.uri=${server.url}`];
+    const running = startCommand("train", tracked);
     await running.until("step 10", () => logged(experiments, "step").some(({ step }) => step! >= 10));
-    await server[Symbol.asyncDispose]();
-    const finished = await running.done;
-    resultOf(finished);
-    assert.match(finished.stderr, /warning: http:\/\/127\.0\.0\.1:\d+ is away: no answer/);
-    assert.match(finished.stderr, /did not get \d+ metric values in \d+ operations: they are lost there/);
+    server.trouble = () => ({ status: 503 });
+    await running.until("step 30", () => logged(experiments, "step").some(({ step }) => step! >= 30));
+    running.child.kill("SIGKILL");
+    await running.done;
+
+    const finished = await runCommand("resume", ["--json", place]);
+    const result = resultOf(finished);
+    assert.equal(result.best_value, expected.best_value);
+    assert.match(finished.stderr, /warning: http:\/\/127\.0\.0\.1:\d+ is away: .* answers 503/);
+    assert.match(finished.stderr, /has not got everything yet: what is left waits in .*tracking_buffer\.jsonl/);
+    assert.match(finished.stderr, new RegExp(`deno task resume --study-id ${result.study_id}. delivers it`));
     assert.deepEqual(storedTrials(experiments).map(({ state }) => state), ["COMPLETE"]);
+    const buffer = join(experiments, `study_${result.study_id}`, "tracking_buffer.jsonl");
+    assert.ok(Deno.statSync(buffer).size > 1000);
+
+    server.trouble = () => undefined;
+    const last = await runCommand("resume", ["--json", place, "--study-id", result.study_id]);
+    resultOf(last);
+    assert.ok(!last.stderr.includes("is away"), last.stderr);
+    await assert.rejects(Deno.stat(buffer), Deno.errors.NotFound);
+    const trial = server.run(result.trials[0]!.trial_id), study = server.run(result.study_id);
+    const found = trial.metrics.map(({ key, step, value }) => `${key} ${step} ${value}`);
+    assert.deepEqual(comparable(found), comparable(values(join(whole, "mlflow.db"))));
+    assert.deepEqual([trial.status, study.status], ["FINISHED", "FINISHED"]);
+    assert.deepEqual([...trial.artifacts.keys()], ["config.yaml", "evaluation_report.json"]);
+    assert.deepEqual(study.metrics.map(({ key }) => key).sort(), ["best_so_far", "trial/value"]);
+  });
+});
+
+Deno.test("tracking: a token that expires while a study runs loses nothing; with the new one in its file all arrives", async () => {
+  await withFolder(async (folder) => {
+    await using server = startMlflow();
+    server.authorization = "Bearer first";
+    const experiments = join(folder, "experiments"), token = join(folder, "token");
+    await Deno.writeTextFile(token, "first\n");
+    const place = `paths.experiments=${experiments}`;
+    const tracked = ["tracking.store=mlflow_rest", `tracking.uri=${server.url}`, `tracking.token_file=${token}`];
+    const running = startCommand("train", [...RUN, place, ...tracked]);
+    await running.until("step 10", () => logged(experiments, "step").some(({ step }) => step! >= 10));
+    server.authorization = "Bearer second";
+    const finished = await running.done;
+    const result = resultOf(finished);
+    assert.match(finished.stderr, /is away: the tracking server .* does not know who asks: .*a token may have expired/);
+    await Deno.writeTextFile(token, "second\n");
+    resultOf(await runCommand("resume", ["--json", place, "--study-id", result.study_id]));
+    const found = server.run(result.trials[0]!.trial_id).metrics.map(({ key, step }) => `${key} ${step}`);
+    assert.equal(new Set(found).size, found.length);
+    for (const metric of TRAIN) {
+      assert.deepEqual(TRAIN_STEPS.filter((step) => !found.includes(`${metric} ${step}`)), [], metric);
+    }
   });
 });
 

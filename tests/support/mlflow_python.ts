@@ -48,6 +48,8 @@ export async function readMlflow(
 /** A real server on the loopback interface. */
 export interface RealServer extends AsyncDisposable {
   readonly url: string;
+  /** Ends it without ceremony. */
+  kill(): Promise<void>;
 }
 
 /** Starts `mlflow server` on an SQLite file, its artifacts and logs in `folder`, and waits until it answers. */
@@ -70,14 +72,20 @@ export async function startRealServer(folder: string, database = join(folder, "s
   let ended = false;
   output.then(() => ended = true);
   const url = `http://127.0.0.1:${port}`;
-  const stop = async () => {
-    if (!ended) child.kill("SIGTERM");
+  const stop = async (signal: Deno.Signal = "SIGTERM") => {
+    if (!ended) child.kill(signal);
     return new TextDecoder().decode((await output).stderr);
   };
   for (let i = 0; i < 240; i++) {
     const answer = await fetch(`${url}/health`).catch(() => undefined);
     await answer?.body?.cancel();
-    if (answer?.ok) return { url, [Symbol.asyncDispose]: async () => void await stop() };
+    if (answer?.ok) {
+      return {
+        url,
+        kill: async () => void await stop("SIGKILL"),
+        [Symbol.asyncDispose]: async () => void await stop(),
+      };
+    }
     if (ended) break;
     await new Promise((resolve) => setTimeout(resolve, 250));
   }
