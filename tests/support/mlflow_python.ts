@@ -57,8 +57,10 @@ export async function startRealServer(folder: string, database = join(folder, "s
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
   listener.close();
-  const child = new Deno.Command(mlflowPython(), {
+  // A process group of its own: its workers end with it.
+  const child = new Deno.Command("setsid", {
     args: [
+      mlflowPython(),
       ...["-m", "mlflow", "server", "--host", "127.0.0.1", "--port", `${port}`, "--workers", "1"],
       ...["--backend-store-uri", `sqlite:///${database}`, "--artifacts-destination", join(folder, "artifacts")],
     ],
@@ -73,7 +75,7 @@ export async function startRealServer(folder: string, database = join(folder, "s
   output.then(() => ended = true);
   const url = `http://127.0.0.1:${port}`;
   const stop = async (signal: Deno.Signal = "SIGTERM") => {
-    if (!ended) child.kill(signal);
+    if (!ended) Deno.kill(-child.pid, signal);
     return new TextDecoder().decode((await output).stderr);
   };
   for (let i = 0; i < 240; i++) {
