@@ -19,7 +19,7 @@ import { lockFolder } from "../../lib/storage/lock.ts";
 import { openKeeper } from "../../lib/storage/keeper.ts";
 import { createBackground } from "../../lib/support/background.ts";
 import { type FileSystem, readText } from "../../lib/support/file_system.ts";
-import { openJsonLines, readJsonLines } from "../../lib/support/json_lines.ts";
+import { openOperationBuffer } from "../../lib/tracking/buffer.ts";
 import { createLogger, openLogFiles } from "../../lib/support/logging.ts";
 import { initialState, readState, type StateCopy, type TrainerState, writeCopy } from "../../lib/train/state.ts";
 import { withoutEmptyRows } from "../../lib/train/stored_rows.ts";
@@ -28,7 +28,8 @@ export const EXPERIMENTS = "/disk/experiments";
 const TRIAL = "1";
 const FOLDER = trialFolder(EXPERIMENTS, TRIAL);
 const CHECKPOINTS = checkpointsFolder(EXPERIMENTS, TRIAL);
-const METRICS = join(FOLDER, "metrics.jsonl");
+/** The store is away all the time. */
+const METRICS = join(FOLDER, "tracking_buffer.jsonl");
 const CONFIG = "seed: 1\n" + "# a configuration that takes more than a sector\n".repeat(12);
 const STEPS_PER_EPOCH = 4;
 
@@ -92,8 +93,8 @@ export async function runTrial({ fs, mark, saves: savesLeft = Infinity }: Scenar
   await cleanPartials(CHECKPOINTS, fs);
   const logs = openLogFiles(join(FOLDER, "logs"), { fs });
   const log = createLogger([logs.sink], { component: "trainer", trial: TRIAL });
-  const metrics = openJsonLines(METRICS, fs);
-  const known = new Set(readMetrics(fs).map(({ step }) => step));
+  const known = new Set<number>();
+  const metrics = openOperationBuffer(METRICS, ({ step }) => known.add(step), fs);
 
   const newest = await latestValid(CHECKPOINTS, { resumable: true, fs });
   const state = newest ? await readState(newest, fs) : initialState(1, {});
@@ -137,7 +138,16 @@ export async function runTrial({ fs, mark, saves: savesLeft = Infinity }: Scenar
         state.epoch_step++;
         if (saves.hasFailed) await saves.settle();
         log.info("step", { step: state.step, loss: lossAt(state.step) });
-        if (!known.has(state.step)) metrics.write({ metric: "loss", step: state.step, value: lossAt(state.step) });
+        if (!known.has(state.step)) {
+          const event = {
+            run_id: TRIAL,
+            metric: "loss",
+            step: state.step,
+            value: lossAt(state.step),
+            timestamp: state.step,
+          };
+          metrics.append({ type: "log", batch: { run_id: TRIAL, metrics: [event] } });
+        }
         await turns(25);
         if (state.epoch_step === 2 && state.epoch % 2 === 1) await save("step", {});
       }
@@ -186,7 +196,9 @@ async function visibleCheckpoints(fs: FileSystem): Promise<Checkpoint[]> {
 const isThere = (fs: FileSystem, path: string) => fs.status(path).then(() => true, () => false);
 
 function readMetrics(fs: FileSystem): { step: number; value: number }[] {
-  return readJsonLines(METRICS, fs) as { step: number; value: number }[];
+  const found: { step: number; value: number }[] = [];
+  openOperationBuffer(METRICS, (event) => found.push(event), fs).close();
+  return found;
 }
 
 /**
