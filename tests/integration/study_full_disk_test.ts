@@ -85,8 +85,8 @@ Deno.test({
   name: `a study on a disk far smaller than its checkpoints together ends with all its trials${refusal}`,
   ignore: refusal !== "",
 }, async () => {
-  // A checkpoint is 0.5 MB; 8 trials of 6 epochs write 48 of them, 25 MB.
-  await withTmpfs("size=7m", async (folder) => {
+  // A checkpoint is 0.5 MB; 8 trials of 6 epochs write 48 of them, 25 MB. SQLite's write-ahead logs take up to 4 MB.
+  await withTmpfs("size=12m", async (folder) => {
     const search = [
       "search_space={training.learning_rate: {type: float, low: 1e-5, high: 1e-3, log: true}}",
       "study.n_trials=8",
