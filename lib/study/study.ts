@@ -168,6 +168,7 @@ async function runToEnd(
     timeLimitSeconds: time_limit_hours === null ? null : time_limit_hours * 3600,
     heartbeatSeconds: heartbeat_seconds,
     signal,
+    persist: (write) => storage.withReserve(write),
     onEvent: (event) => {
       log.event(event);
       tracking.onEvent(event);

@@ -315,7 +315,7 @@ export async function runTrial(
       onEpoch: (record) => {
         log.info("epoch", { ...record, gpu_bytes: context.gpu.allocatedBytes });
         events.onEpoch?.(record);
-        storage.withReserve(() => trial.report(record.validation[metric]!, record.epoch));
+        trial.report(record.validation[metric]!, record.epoch);
         // Before the last epoch only: a trial that is through has cost what it costs.
         if (record.epoch < trial.budget && trial.shouldPrune()) {
           log.info("trial pruned", { epoch: record.epoch, value: record.validation[metric]! });
