@@ -88,6 +88,11 @@ export interface StudyRun {
   heartbeatSeconds?: number | null;
   /** Aborted by Ctrl-C. */
   signal?: AbortSignal;
+  /**
+   * Runs a write of what a trial has come to, which is all or nothing, and may run it again where it made room after a full
+   * disk. Not given: once.
+   */
+  persist?<T>(write: () => T): T;
   runTrial(trial: RunningTrial): Promise<TrialResult>;
   /** Awaited after each trial has ended: what it leaves on the disk, say. */
   afterTrial?(trial: TrialSummary): Promise<void>;
@@ -261,15 +266,15 @@ async function runOne(
   clock: StudyClock,
   { resume, first }: { resume: boolean; first: boolean },
 ): Promise<Ending> {
-  const { study, budgetOf = () => 1 } = run;
+  const { study, budgetOf = () => 1, persist = (write) => write() } = run;
   const { id, number } = trial, params = { ...trial.params };
   const emit = (event: EventDetails) => {
     run.onEvent?.({ ...event, trial: { id, number, params }, progress: progressOf(study, run.nTrials, number) });
   };
   const enter = (phase: TrialPhase) => emit({ type: "trial_phase", phase });
   const end = (ending: Ending, event: EventDetails, tell: () => void): Ending => {
-    tell();
-    clock.store();
+    persist(tell);
+    persist(clock.store);
     emit(event);
     return ending;
   };
@@ -293,12 +298,12 @@ async function runOne(
       signal: AbortSignal.any([clock.signal, ...(run.signal ? [run.signal] : [])]),
       enter,
       report: (value, epoch) => {
-        trial.report(value, epoch);
-        clock.store();
+        persist(() => trial.report(value, epoch));
+        persist(clock.store);
         emit({ type: "trial_reported", epoch, value });
       },
-      shouldPrune: () => trial.shouldPrune(),
-      setAttribute: (key, value) => trial.setUserAttribute(key, value),
+      shouldPrune: () => persist(() => trial.shouldPrune()),
+      setAttribute: (key, value) => persist(() => trial.setUserAttribute(key, value)),
     });
   } catch (error) {
     if (error instanceof TrialPruned) {

@@ -36,6 +36,13 @@ export interface KeeperOptions {
   /** Tells whether a checkpoint that is relied upon is sound, by throwing; `verifyCheckpoint` unless given. */
   verify?(folder: string): Promise<unknown>;
   onEvent?(event: RetentionEvent): void;
+  /** Trials from this number on are held to the least since an earlier run of the study; not given: none is. */
+  readonly tightFrom?: number | null;
+  /**
+   * Stores `tightFrom` for later runs. It is called when what may go has gone; where the disk is full all the same, it is
+   * called again after the next pruning.
+   */
+  storeTight?(from: number): void;
   /** Where the checkpoints are; the disk if not given. */
   readonly fs?: FileSystem;
 }
@@ -108,7 +115,7 @@ export function openKeeper(options: KeeperOptions): Keeper {
   const damaged = new Set<string>();
   /** Checkpoints by trial, as of the last look. Those of trials that have ended change here only. */
   const inventory = new Map<string, Stored[]>();
-  let tightFrom: number | null = null;
+  let tightFrom = options.tightFrom ?? null, storedTight = tightFrom;
   const warned = new Set<string>();
   const warn = (message: string) => {
     if (warned.has(message)) return;
@@ -170,7 +177,18 @@ export function openKeeper(options: KeeperOptions): Keeper {
         bytes: plan.bytes,
       });
     }
+    storeTight();
     return { plan, removed: gone(plan.remove, (one) => one.bytes) };
+  };
+  /** A later run has to know, but this one does not end for it. */
+  const storeTight = () => {
+    if (tightFrom === null || tightFrom === storedTight) return;
+    try {
+      options.storeTight?.(tightFrom);
+      storedTight = tightFrom;
+    } catch (error) {
+      if (!isFullDiskError(error)) throw error;
+    }
   };
 
   const trial = (id: string, checkpointBytes: number): TrialKeeper => {

@@ -9,6 +9,7 @@ import { inputError } from "../support/errors.ts";
 import { openTokenSuggester, type TokenSuggester } from "../train/token_suggestions.ts";
 import { openBackTranslation } from "./back_translation.ts";
 import { encodingOptions } from "./data_source.ts";
+import { askHub } from "./hub_pause.ts";
 import { modelKey } from "./model_source.ts";
 import type { StudyContext } from "./trial.ts";
 
@@ -86,7 +87,8 @@ function openServices(
       suggester ??= await openTokenSuggester(gpu, { encoder, folder, maskId, padId, clsId, sepId });
       return { suggester, tokenizer };
     },
-    backTranslate: async (texts) => await (await openBackTranslation(config)).translate(texts, { signal }),
+    backTranslate: async (texts) =>
+      await askHub(context, async (hub) => await (await openBackTranslation(config, hub)).translate(texts, { signal })),
     source: () => suggester?.source ?? null,
     [Symbol.dispose]() {
       wordNet?.[Symbol.dispose]();

@@ -14,6 +14,7 @@ import { inputError } from "../support/errors.ts";
 import { downloadFromHub } from "../weights/hub.ts";
 import { isFolder } from "../weights/pretrained.ts";
 import type { SplitDataset } from "./data_source.ts";
+import type { HubOptions } from "./model_source.ts";
 
 type Models = NonNullable<Config["augmentation"]["back_translation"]>;
 type Model = Models["to"];
@@ -48,13 +49,16 @@ export function translationsFolder(experiments: string): string {
  *
  * @throws an input error when no models are named, or one does not exist
  */
-export async function openBackTranslation({ augmentation, paths }: Config): Promise<BackTranslation> {
+export async function openBackTranslation(
+  { augmentation, paths }: Config,
+  hub: HubOptions = {},
+): Promise<BackTranslation> {
   const models = augmentation.back_translation;
   if (!models) {
     throw inputError("augmentation.back_translation names no models", "Choose augmentation=back_translation");
   }
   const { dtype } = models;
-  const [to, from] = [await identify(models.to, dtype), await identify(models.from, dtype)];
+  const [to, from] = [await identify(models.to, dtype, hub), await identify(models.from, dtype, hub)];
   const folder = translationsFolder(paths.experiments);
   const cache = openTranslationCache(folder, { to, from, dtype, decoding: "greedy" });
 
@@ -69,7 +73,8 @@ export async function openBackTranslation({ augmentation, paths }: Config): Prom
       const wanted = await missing(sentences);
       if (wanted.length > 0) {
         if (!await mayTranslate()) throw untranslated(wanted.length, sentences.length, folder);
-        await translateAll(models, wanted, (sentence, text) => cache.set(sentence, text), { signal, onProgress });
+        const store = (sentence: string, text: string) => cache.set(sentence, text);
+        await translateAll(models, wanted, store, { signal, onProgress, hub });
       }
       return await Promise.all(sentences.map(async (sentence) => (await cache.get(sentence))!));
     },
@@ -89,11 +94,15 @@ async function translateAll(
   { to, from, dtype }: Models,
   sentences: readonly string[],
   store: (sentence: string, text: string) => Promise<void>,
-  { signal, onProgress }: { signal: AbortSignal | undefined; onProgress: TranslateOptions["onProgress"] | undefined },
+  { signal, onProgress, hub }: {
+    signal: AbortSignal | undefined;
+    onProgress: TranslateOptions["onProgress"] | undefined;
+    hub: HubOptions;
+  },
 ): Promise<void> {
-  const there = await openTranslator(await fetchModel(to, dtype), dtype);
+  const there = await openTranslator(await fetchModel(to, dtype, hub), dtype);
   try {
-    const back = await openTranslator(await fetchModel(from, dtype), dtype);
+    const back = await openTranslator(await fetchModel(from, dtype, hub), dtype);
     try {
       for (const [i, sentence] of sentences.entries()) {
         signal?.throwIfAborted();
@@ -111,11 +120,12 @@ async function translateAll(
 const OPTIONAL = "generation_config.json";
 
 /** A model's folder with all its files. */
-async function fetchModel({ id, revision }: Model, dtype: Models["dtype"]): Promise<string> {
+async function fetchModel({ id, revision }: Model, dtype: Models["dtype"], hub: HubOptions): Promise<string> {
   const wanted = translationFiles(dtype);
   const { folder, files } = await isFolder(id)
     ? { folder: id, files: await presentFiles(id, wanted) }
     : await downloadFromHub({
+      ...hub,
       repo: id,
       type: "model",
       files: (path) => wanted.includes(path),
@@ -137,7 +147,11 @@ async function presentFiles(folder: string, wanted: readonly string[]): Promise<
 }
 
 /** What tells a model from others: its id and commit, or of a folder the SHA-256 over its files. */
-async function identify({ id, revision }: Model, dtype: Models["dtype"]): Promise<{ id: string; revision: string }> {
+async function identify(
+  { id, revision }: Model,
+  dtype: Models["dtype"],
+  hub: HubOptions,
+): Promise<{ id: string; revision: string }> {
   if (await isFolder(id)) {
     const hash = createHash("sha256");
     for (const path of await presentFiles(id, translationFiles(dtype))) {
@@ -148,6 +162,7 @@ async function identify({ id, revision }: Model, dtype: Models["dtype"]): Promis
     return { id: "local", revision: hash.digest("hex") };
   }
   const { commit } = await downloadFromHub({
+    ...hub,
     repo: id,
     type: "model",
     files: ["config.json"],

@@ -17,7 +17,7 @@ import { type FolderLock, lockFolder } from "../storage/lock.ts";
 import { carryOut, soundPlan } from "../storage/retention.ts";
 import { decideRetention } from "../storage/retention_plan.ts";
 import { inputError, WinnowError } from "../support/errors.ts";
-import { CONFIG, studyPolicy, trialStandings } from "./study_storage.ts";
+import { CONFIG, studyPolicy, tightFromOf, trialStandings } from "./study_storage.ts";
 
 /** One thing that can go. */
 export interface CleanupItem {
@@ -132,7 +132,15 @@ async function ofStudy(db: StudyDatabase, study: StoredStudy, experiments: strin
   }
   const { metric, direction } = parsed.data.study;
   const room = { freeBytes: Infinity, neededBytes: 0, wantedBytes: 0 };
-  const state = { policy: studyPolicy(parsed.data), metric, direction, trials, current: null, tightFrom: null, room };
+  const state = {
+    policy: studyPolicy(parsed.data),
+    tightFrom: tightFromOf(study),
+    metric,
+    direction,
+    trials,
+    current: null,
+    room,
+  };
   const plan = decideRetention({ ...state, checkpoints: stored });
   /** Only where what stays is sound is anything given up for it. */
   const verified = new Set<string>();

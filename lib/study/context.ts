@@ -26,7 +26,7 @@ export async function openContext(config: Config, studyId: string, signal: Abort
   const data = await openDataset(config);
   await checkBackTranslation(config, data);
   signal.throwIfAborted();
-  const model = await openModel(config, trainingTexts(config, data));
+  const model = await openModel(config, trainingTexts(config, data), { signal });
   checkModel(config, model);
   const gpu: Gpu = await openGpu(config.gpu.preset);
   const cache = { models: new Map([[modelKey(config), model]]), encoded: new Map(), augmented: new Map() };

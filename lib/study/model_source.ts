@@ -15,7 +15,7 @@ import type { Engine } from "../train/engine.ts";
 import { checkpointTensors } from "../train/parameter_arrays.ts";
 import { readEncoderConfig, usablePositions } from "../weights/encoder_config.ts";
 import { missing, resolveEncoderNames } from "../weights/encoder_names.ts";
-import { isFolder, resolvePretrained } from "../weights/pretrained.ts";
+import { isFolder, type PretrainedOptions, resolvePretrained } from "../weights/pretrained.ts";
 import { openWeights } from "../weights/weights_file.ts";
 import { openBase } from "./base_weights.ts";
 import { tuningOf } from "./tuning.ts";
@@ -39,13 +39,16 @@ export function modelKey({ model: { id, revision, encoder }, data }: Config): st
   return JSON.stringify([id, revision, encoder, id === "random" ? data.input_format : null]);
 }
 
+/** With which environment the hub is asked, and what ends that; the process's, and nothing, unless given. */
+export type HubOptions = Pick<PretrainedOptions, "env" | "signal">;
+
 /**
  * Finds the model that the configuration names; a random one gets a vocabulary built from `texts`.
  *
  * @throws an input error when it does not exist, is of another family, or its files do not go together
  */
-export async function openModel(config: Config, texts: Iterable<string>): Promise<ModelSource> {
-  const source = config.model.id === "random" ? randomModel(config, texts) : await pretrainedModel(config);
+export async function openModel(config: Config, texts: Iterable<string>, hub: HubOptions = {}): Promise<ModelSource> {
+  const source = config.model.id === "random" ? randomModel(config, texts) : await pretrainedModel(config, hub);
   checkEncoder(source.encoder, source.id);
   checkWeights(source);
   return source;
@@ -100,9 +103,9 @@ async function namedModel({ model: { id, revision } }: Config): Promise<{ id: st
   return known ? { id: known.id, revision: revision ?? known.revision } : { id, revision };
 }
 
-async function pretrainedModel(config: Config): Promise<ModelSource> {
+async function pretrainedModel(config: Config, hub: HubOptions): Promise<ModelSource> {
   const { id, revision } = await namedModel(config);
-  const found = await resolvePretrained(id, revision === null ? {} : { revision });
+  const found = await resolvePretrained(id, { ...hub, ...(revision === null ? {} : { revision }) });
   const encoder = await readEncoderConfig(found.folder);
   const tokenizer = await loadTokenizer(found.folder);
   if (tokenizer.vocabSize > encoder.vocab_size) {

@@ -23,6 +23,7 @@ import {
   searchSpaceOf,
 } from "./search_space.ts";
 import { latestUnfinished, reopen, storeConfig, studyAttributes, withStudies } from "./stored.ts";
+import { openHubPause } from "./hub_pause.ts";
 import { openStudyLog } from "./study_log.ts";
 import { openStudyStorage, studyCheckpointBytes } from "./study_storage.ts";
 import { budgetOf, dataReference, encodedSplits, runTrial, type StudyContext } from "./trial.ts";
@@ -36,6 +37,8 @@ export interface StudyHooks {
   /** `metric` is the name of what the study optimises. */
   onEvent(event: StudyEvent, metric: string): void;
   onProgress(progress: TrainingProgress): void;
+  /** Milliseconds between two looks at a token that the hub refuses; five minutes unless given. */
+  readonly tokenCheckMs?: number;
 }
 
 /** The configuration as one mode runs it: `single` is one trial of the values as they are. */
@@ -152,6 +155,10 @@ async function runToEnd(
   using storage = await openStudyStorage(db, study.stored, config, { log: log.study, say: hooks.say });
   // What a process that was killed right after the end of a trial left.
   await storage.keeper.sweep();
+  const pause = openHubPause({ log: () => current, say: hooks.say, checkMs: hooks.tokenCheckMs });
+  // A trial that begins with the command is there while somebody looks: a token that is refused then ends it at once.
+  let begun = 0, current = log.study;
+  const patient = (): StudyContext => begun > 1 ? { ...context, hubPause: pause } : context;
   const search = runStudy({
     study,
     space: searchSpaceOf(config),
@@ -161,6 +168,7 @@ async function runToEnd(
     timeLimitSeconds: time_limit_hours === null ? null : time_limit_hours * 3600,
     heartbeatSeconds: heartbeat_seconds,
     signal,
+    persist: (write) => storage.withReserve(write),
     onEvent: (event) => {
       log.event(event);
       tracking.onEvent(event);
@@ -168,10 +176,11 @@ async function runToEnd(
     },
     runTrial: async (trial) => {
       const trialLog = log.trial;
-      storage.useLog(trialLog);
+      storage.useLog(current = trialLog);
+      begun++;
       try {
         const events = tracking.openTrial(trial, hooks, storage.isCritical);
-        return await runTrial({ ...context, signal: trial.signal }, trial, events, trialLog, storage);
+        return await runTrial({ ...patient(), signal: trial.signal }, trial, events, trialLog, storage);
       } catch (error) {
         if (!(error instanceof TrialPruned)) {
           trialLog.error(
@@ -181,7 +190,7 @@ async function runToEnd(
         }
         throw error;
       } finally {
-        storage.useLog(log.study);
+        storage.useLog(current = log.study);
       }
     },
     // Of trials that have ended only the best keep checkpoints: one that was pruned is never the best and never goes on.
@@ -199,7 +208,8 @@ async function runToEnd(
         `${study.studyName} study.time_limit_hours=HOURS`,
     );
   } else if (ended === "exhausted") hooks.say("every combination of the grid has been tried");
-  const result = await concludeStudy(db, study.stored, context, hooks);
+  begun++;
+  const result = await concludeStudy(db, study.stored, patient(), hooks);
   tracking.conclude(result);
   return result;
 }

@@ -1,7 +1,7 @@
 /** The storage of a running study: its checkpoints kept within the policy, its disk watched, a reserve for its last words. */
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
-import { listTrials, type StoredStudy, type StudyDatabase } from "../hpo/study_db.ts";
+import { listTrials, setStudyAttribute, type StoredStudy, type StudyDatabase } from "../hpo/study_db.ts";
 import { isOwn, summarizeTrial, type TrialSummary } from "../hpo/trial_summary.ts";
 import { listCheckpoints } from "../storage/checkpoint.ts";
 import { formatBytes } from "../storage/free_space.ts";
@@ -16,6 +16,14 @@ import type { Logger } from "../support/logging.ts";
 
 /** The study attribute that holds its configuration. */
 export const CONFIG = "winnow:config";
+/** The study attribute that holds the number of the first trial that is held to the least, where the disk was short. */
+const TIGHT_FROM = "winnow:tight_from";
+
+/** From which trial on a study is held to keep_best_k=1 and keep_last_n=0; null where the disk was never short. */
+export function tightFromOf({ userAttributes }: StoredStudy): number | null {
+  const from = userAttributes[TIGHT_FROM];
+  return typeof from === "number" && Number.isSafeInteger(from) && from >= 0 ? from : null;
+}
 
 /** What keeps a study's storage in order while it runs. */
 export interface StudyStorage extends Disposable {
@@ -107,7 +115,13 @@ export async function openStudyStorage(
     log.info("checkpoints pruned", { removed, optimizer_dropped: reduced, pressure, freed_bytes: freedBytes, bytes });
     if (pressure > 1) say(`storage      ${formatBytes(freedBytes)} of checkpoints pruned to make room`);
   };
+  const tightFrom = tightFromOf(study);
+  if (tightFrom !== null) {
+    log.info("storage was short in an earlier run: the study keeps the least", { tight_from: tightFrom });
+  }
   const keeper = openKeeper({
+    tightFrom,
+    storeTight: (from) => setStudyAttribute(db, study, TIGHT_FROM, from),
     experiments,
     policy: studyPolicy(config),
     metric: config.study.metric,

@@ -28,11 +28,13 @@ import {
   trainingAugmentation,
 } from "./augmentation.ts";
 import { type EncodedSplits, encodeSplits, encodingOptions, type SplitDataset, trainingTexts } from "./data_source.ts";
+import { askHub, type HubPause } from "./hub_pause.ts";
 import { inputRecord, shortestLength } from "./inputs.ts";
 import {
   agentConfig,
   architectureRecord,
   checkModel,
+  type HubOptions,
   initialiseParameters,
   modelKey,
   type ModelSource,
@@ -50,6 +52,8 @@ export interface StudyContext {
   readonly data: SplitDataset;
   readonly model: ModelSource;
   readonly signal: AbortSignal;
+  /** Waits where the hub refuses the token. Not given where a command has just begun: that is an error at once. */
+  readonly hubPause?: HubPause | undefined;
   /** What the trials of a study share once it is made. */
   readonly cache: {
     /** Models by `modelKey`. */
@@ -79,7 +83,8 @@ export interface TrialEvents {
 export async function trialContext(study: StudyContext, params: Params): Promise<StudyContext> {
   const config = withParams(study.config, params);
   const key = modelKey(config);
-  const model = study.cache.models.get(key) ?? await openModel(config, trainingTexts(config, study.data));
+  const open = (hub: HubOptions) => openModel(config, trainingTexts(config, study.data), hub);
+  const model = study.cache.models.get(key) ?? await askHub(study, open);
   study.cache.models.set(key, model);
   checkModel(config, model);
   return { ...study, config, model };
@@ -310,7 +315,7 @@ export async function runTrial(
       onEpoch: (record) => {
         log.info("epoch", { ...record, gpu_bytes: context.gpu.allocatedBytes });
         events.onEpoch?.(record);
-        storage.withReserve(() => trial.report(record.validation[metric]!, record.epoch));
+        trial.report(record.validation[metric]!, record.epoch);
         // Before the last epoch only: a trial that is through has cost what it costs.
         if (record.epoch < trial.budget && trial.shouldPrune()) {
           log.info("trial pruned", { epoch: record.epoch, value: record.validation[metric]! });

@@ -138,7 +138,7 @@ function connect(request: HubRequest) {
       }
       const access = await open();
       const { delay = realDelay, onRetry } = request;
-      const errand = { what, endpoint, page, authorized: access.token !== undefined, delay, onRetry, signal };
+      const errand = { what, endpoint, page, delay, onRetry, signal };
       return await withRetry(errand, () => call(access));
     },
     /** Asks for a file from one of its bytes on. */

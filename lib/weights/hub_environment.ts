@@ -54,19 +54,34 @@ export function hubEndpoint(env = processEnv): string {
   return endpoint;
 }
 
+/** Variables that hold a token, the first one first. */
+const TOKEN_VARIABLES = ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"];
+
+/** An environment in which no variable holds a token, so that the token is that of the file. */
+export function withoutTokenVariables(env: Environment): Environment {
+  return (name) => TOKEN_VARIABLES.includes(name) ? undefined : env(name);
+}
+
+/** Which variable the token comes from; undefined where it comes from the file. */
+export function tokenVariable(env: Environment): string | undefined {
+  return TOKEN_VARIABLES.find((name) => env(name)?.trim());
+}
+
+/** The file that `hf auth login` writes: HF_TOKEN_PATH, else `token` beside the cache; undefined where no home is known. */
+export function tokenFile(env = processEnv): string | undefined {
+  const home = hubHome(env);
+  return env("HF_TOKEN_PATH") ? expandHome(env("HF_TOKEN_PATH")!, env) : home && join(home, "token");
+}
+
 /**
- * The access token: HF_TOKEN, HUGGING_FACE_HUB_TOKEN, or the file that `hf auth login` writes (HF_TOKEN_PATH, else
- * `token` beside the cache).
+ * The access token: HF_TOKEN, HUGGING_FACE_HUB_TOKEN, or what stands in `tokenFile`.
  *
  * @throws an input error when it cannot be one, or its file cannot be read
  */
 export async function hubToken(env = processEnv): Promise<string | undefined> {
-  for (const name of ["HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"]) {
-    const token = env(name)?.trim();
-    if (token) return checkToken(token, name);
-  }
-  const home = hubHome(env);
-  const path = env("HF_TOKEN_PATH") ? expandHome(env("HF_TOKEN_PATH")!, env) : home && join(home, "token");
+  const variable = tokenVariable(env);
+  if (variable !== undefined) return checkToken(env(variable)!.trim(), variable);
+  const path = tokenFile(env);
   if (!path) return undefined;
   try {
     const token = (await Deno.readTextFile(path)).trim();

@@ -42,6 +42,8 @@ export class HubRefusal extends Error {
     readonly detail: string,
     /** Milliseconds that it asks to wait for. */
     readonly retryAfter: number | undefined,
+    /** Whether a token went along. */
+    readonly authorized: boolean,
   ) {
     super(`${host} answers ${status}${detail && `: ${detail}`}`);
   }
@@ -76,7 +78,7 @@ export async function hubGet<T>(
         continue;
       }
       const body = line.read(response);
-      if (!response.ok) throw await refusal(response, url.host, body, access.token);
+      if (!response.ok) throw await refusal(response, url, body, access);
       return await read({ status: response.status, headers: response.headers, body });
     } finally {
       line.close();
@@ -128,14 +130,16 @@ function reason(error: unknown): string {
     .replace(/^error sending request for url \([^)]*\): /, "").replace(/\bhttps?:\/\/\S+/g, "…");
 }
 
-/** Options of a request, with the token where the address is the hub's own: its origin, or the same host encrypted. */
-function withToken(headers: Record<string, string>, url: URL, { endpoint, token }: HubAccess): RequestInit {
+/** Options of a request, with the token where it may go. */
+function withToken(headers: Record<string, string>, url: URL, access: HubAccess): RequestInit {
+  const token = tokenFor(url, access);
+  return { redirect: "manual", headers: token ? { ...headers, Authorization: `Bearer ${token}` } : headers };
+}
+
+/** The token, where the address is the hub's own: its origin, or the same host encrypted. */
+function tokenFor(url: URL, { endpoint, token }: HubAccess): string | undefined {
   const hub = new URL(endpoint);
-  const isHub = url.origin === hub.origin || (url.protocol === "https:" && url.host === hub.host);
-  return {
-    redirect: "manual",
-    headers: token && isHub ? { ...headers, Authorization: `Bearer ${token}` } : headers,
-  };
+  return url.origin === hub.origin || (url.protocol === "https:" && url.host === hub.host) ? token : undefined;
 }
 
 function redirected(from: URL, location: string): URL {
@@ -150,14 +154,16 @@ function redirected(from: URL, location: string): URL {
 
 async function refusal(
   { status, headers }: Response,
-  host: string,
+  url: URL,
   body: AsyncIterable<Uint8Array<ArrayBuffer>>,
-  token: string | undefined,
+  access: HubAccess,
 ): Promise<HubRefusal> {
+  const { token } = access;
   const spoken = headers.get("X-Error-Message") ??
     errorOf(await readText(body, MAX_REFUSAL_BYTES).catch(() => ""));
   const detail = (token ? spoken.replaceAll(token, "***") : spoken).replace(/[\s\p{C}]+/gu, " ").trim().slice(0, 300);
-  return new HubRefusal(status, host, headers.get("X-Error-Code") ?? "", detail, askedWait(headers));
+  const code = headers.get("X-Error-Code") ?? "", authorized = tokenFor(url, access) !== undefined;
+  return new HubRefusal(status, url.host, code, detail, askedWait(headers), authorized);
 }
 
 function errorOf(body: string): string {

@@ -10,8 +10,6 @@ export interface Errand {
   readonly endpoint: string;
   /** The repository's page for people, where terms are accepted. */
   readonly page: string;
-  /** Whether a token goes along. */
-  readonly authorized: boolean;
   readonly delay: Delay;
   /** Called before each wait with the reason and the milliseconds. */
   readonly onRetry?: ((reason: string, milliseconds: number) => void) | undefined;
@@ -58,8 +56,32 @@ export async function withRetry<T>(errand: Errand, call: () => Promise<T>): Prom
   }
 }
 
+/** Whether the hub refuses the token itself: Hugging Face's says so of one that has expired, been revoked or never was. */
+function isTokenRefusal({ status, code, detail, authorized }: HubRefusal): boolean {
+  return status === 401 && authorized && (code === "" || code === "GatedRepo" || /credentials|token/i.test(detail));
+}
+
+/** The refusal or the broken transfer that an error of `withRetry` was made from. */
+function hubCause(error: unknown): HubRefusal | BrokenTransfer | undefined {
+  const cause = error instanceof WinnowError ? error.cause : undefined;
+  return cause instanceof HubRefusal || cause instanceof BrokenTransfer ? cause : undefined;
+}
+
+/** Whether an error says that the hub does not accept the token that went along. */
+export function saysTokenRefused(error: unknown): boolean {
+  const cause = hubCause(error);
+  return cause instanceof HubRefusal && isTokenRefusal(cause);
+}
+
+/** Whether an error says that the hub gives no access yet, or cannot be reached: what another token or time may change. */
+export function saysNoAccess(error: unknown): boolean {
+  const cause = hubCause(error);
+  return cause !== undefined &&
+    (cause instanceof BrokenTransfer || [401, 403, 408, 429].includes(cause.status) || cause.status >= 500);
+}
+
 /** A permanent refusal in the user's terms; anything else unchanged. */
-function explain(error: unknown, { what, endpoint, page, authorized }: Errand): unknown {
+function explain(error: unknown, { what, endpoint, page }: Errand): unknown {
   if (!(error instanceof HubRefusal)) return error;
   const { status, host, code, detail } = error;
   const refused = (message: string, remedy: string) =>
@@ -67,6 +89,12 @@ function explain(error: unknown, { what, endpoint, page, authorized }: Errand): 
   const accept = `Accept its terms at ${page} and set HF_TOKEN to a token of that account`;
   if (host !== new URL(endpoint).host) {
     return refused(`${host}, which serves files of the ${what}, refuses one`, "Try later, or tell the hub's owner");
+  }
+  if (isTokenRefusal(error)) {
+    return refused(
+      `${endpoint} does not accept the token for the ${what}`,
+      "Set HF_TOKEN to a valid token; it may have expired",
+    );
   }
   if (code === "GatedRepo") return refused(`The ${what} is gated and ${endpoint} refuses access`, accept);
   if (code === "RevisionNotFound") {
@@ -77,12 +105,6 @@ function explain(error: unknown, { what, endpoint, page, authorized }: Errand): 
   }
   if (code === "EntryNotFound") {
     return refused(`${endpoint} has the ${what}, but not a file that it lists`, `Look at the files of ${page}`);
-  }
-  if (status === 401 && authorized && code === "") {
-    return refused(
-      `${endpoint} does not accept the token for the ${what}`,
-      "Set HF_TOKEN to a valid token; it may have expired",
-    );
   }
   if (status === 401) {
     return refused(

@@ -6,7 +6,7 @@ import { fileNames } from "./shards.ts";
 import { WEIGHT_FORMATS } from "./weights_file.ts";
 
 /** How to resolve a model id. */
-export type PretrainedOptions = Pick<HubRequest, "revision" | "cacheDir" | "onDownload" | "delay" | "env">;
+export type PretrainedOptions = Pick<HubRequest, "revision" | "cacheDir" | "onDownload" | "delay" | "env" | "signal">;
 
 /** A pretrained model on this machine. */
 export interface Pretrained {

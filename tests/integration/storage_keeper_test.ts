@@ -219,3 +219,42 @@ Deno.test(onTmpfs("a log on a full disk waits in memory and drops nothing"), asy
     assert.deepEqual(found, [...Array.from({ length: 41 }, (_, i) => `${i}:${line(i).length - 1}`), ":0"]);
   });
 });
+
+Deno.test("a study that was short of storage keeps the least in later runs too, also where it could not say so at once", async () => {
+  for (const refusals of [0, 1]) {
+    await withFolder(async (folder) => {
+      let critical = true, calls = 0;
+      const stored: number[] = [];
+      const base = scenario(folder, {
+        policy: { keep_last_n: 2, keep_best_k: 1, keep_best_k_max: 2, maxTotalBytes: 1e9, strategy: "oldest_first" },
+        space: () => Promise.resolve({ freeBytes: 1e8, totalBytes: 1e10 }),
+        isCritical: () => critical,
+        storeTight: (from) => {
+          if (calls++ < refusals) throw Object.assign(new Error("database or disk is full"), { code: "ENOSPC" });
+          stored.push(from);
+        },
+      });
+      const { options, trials, events } = base;
+      trials.push({ id: "a", number: 0, state: "RUNNING", value: null });
+      await saveEpochs(openKeeper(options), folder, "a", [0.9, 0.5, 0.3], 1000);
+      assert.deepEqual(stored, [1], "once, from the trial after the one that ran");
+      trials[0] = { id: "a", number: 0, state: "COMPLETE", value: 0.9 };
+      trials.push({ id: "b", number: 1, state: "RUNNING", value: null });
+      // The next process finds room enough, and what was stored.
+      critical = false;
+      const warnings = events.filter(({ type }) => type === "warning").length;
+      const again = openKeeper({ ...options, tightFrom: stored[0]! });
+      await again.sweep();
+      assert.deepEqual(await present(folder, "a"), ["1 weights"]);
+      await saveEpochs(again, folder, "b", [0.2, 0.8, 0.4, 0.3], 1000);
+      assert.deepEqual(await present(folder, "b"), ["2 weights", "4"]);
+      assert.deepEqual(stored, [1], "nothing new");
+      assert.equal(events.filter(({ type }) => type === "warning").length, warnings);
+      // Without it, the trial would keep its newest two.
+      trials[1] = { id: "b", number: 1, state: "FAIL", value: null };
+      trials.push({ id: "c", number: 2, state: "RUNNING", value: null });
+      await saveEpochs(openKeeper(options), folder, "c", [0.2, 0.8, 0.4, 0.3], 1000);
+      assert.deepEqual(await present(folder, "c"), ["2 weights", "3", "4"]);
+    });
+  }
+});

@@ -110,3 +110,27 @@ Deno.test({
     }
   });
 });
+
+Deno.test({
+  name: `a study that was short of storage is held to the least by a resume too, with room again${refusal}`,
+  ignore: refusal !== "",
+}, async () => {
+  await withTmpfs("size=200m", async (folder) => {
+    const ballast = join(folder, "ballast");
+    await Deno.writeFile(ballast, new Uint8Array(50_000_000));
+    const search = [
+      "search_space={training.learning_rate: {type: float, low: 1e-5, high: 1e-3, log: true}}",
+      ...["study.n_trials=2", "retention.monitor_interval_seconds=0.1", "retention.disk_space_threshold_percent=90"],
+    ];
+    const run = await runCommand("train", settings(folder, ...search));
+    const { study_id } = resultOf(run);
+    assert.match(run.stderr, /warning: storage is short: .* from trial 1 on/);
+    await Deno.remove(ballast);
+    const resumed = await runCommand("resume", ["--json", "study.n_trials=3", `paths.experiments=${folder}`]);
+    assert.equal(resultOf(resumed).trials.length, 3);
+    assert.doesNotMatch(resumed.stderr, /storage is short|% free|below/, "nothing is short now");
+    const log = await Deno.readTextFile(join(folder, `study_${study_id}`, "logs", "training.jsonl"));
+    const told = log.split("\n").filter((line) => line.includes("storage was short in an earlier run"));
+    assert.deepEqual(told.map((line) => JSON.parse(line).context), [{ tight_from: 1 }]);
+  });
+});

@@ -58,6 +58,8 @@ export interface HubServer extends AsyncDisposable {
   readonly connections: Fault[];
   /** The Authorization headers seen by the hub and by the second host. */
   readonly authorizations: { hub: (string | null)[]; files: (string | null)[] };
+  /** The one token that gives access from now on. */
+  accept(token: string): void;
   /** A failure to script: no answer until the hub is closed. */
   readonly silence: Failure;
   /** Adds a repository, as a model and a dataset. */
@@ -81,7 +83,8 @@ interface Stored {
 
 /** Serves `files` as repository org/name, a model and a dataset at once; other names are 404 until they are added. */
 export function startHub(files: Files, options: HubOptions = {}): HubServer {
-  const { revisions = ["main"], lfsBytes = 100, pageSize = 4, token, gated = false, resolveCache = false } = options;
+  const { revisions = ["main"], lfsBytes = 100, pageSize = 4, gated = false, resolveCache = false } = options;
+  let { token } = options;
   const repos = new Map<string, Map<string, Stored>>();
   const requests: string[] = [], log: LoggedRequest[] = [], failures: Failure[] = [], connections: Fault[] = [];
   const script: HubServer["script"] = { revision: [], tree: [], resolve: [], files: [] };
@@ -164,6 +167,7 @@ export function startHub(files: Files, options: HubOptions = {}): HubServer {
   return {
     url: `http://127.0.0.1:${front.port}`,
     ...{ requests, log, failures, script, connections, authorizations, add },
+    accept: (next) => void (token = next),
     silence: () => closing.promise,
     async [Symbol.asyncDispose]() {
       closing.resolve(new Response());
