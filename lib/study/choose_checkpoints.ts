@@ -135,7 +135,8 @@ async function whyNot(folder: string): Promise<string> {
 export function describePassedOver({ trial, checkpoints, value, passedOver }: ChosenCheckpoints): string[] {
   if (passedOver.length === 0) return [];
   const [{ folder }] = checkpoints;
-  const place = trial.value === value ? "which ties with it" : "the next best";
+  const ties = trial.trial_id === passedOver[0]!.trial_id && trial.value === value;
+  const place = ties ? "which ties with it" : "the next best";
   return [
     ...passedOver.map(({ reason }) => `warning: ${reason}`),
     `warning: used in its place: ${folder} of trial ${trial.number}, ${place} (validation ${value.toFixed(4)})`,

@@ -5,7 +5,8 @@ import { isFeasible } from "../hpo/best_trials.ts";
 import { type FrozenTrial, listStudies, listTrials, openForReading } from "../hpo/study_db.ts";
 import type { StoredStudy, StudyDatabase } from "../hpo/study_db.ts";
 import { countEnded, isOwn, summarizeTrial, type TrialSummary } from "../hpo/trial_summary.ts";
-import { studyDatabasePath } from "../storage/layout.ts";
+import { listCheckpoints } from "../storage/checkpoint.ts";
+import { checkpointsFolder, studyDatabasePath } from "../storage/layout.ts";
 import { inputError } from "../support/errors.ts";
 import { chooseCheckpoints, type ChosenCheckpoints, describePassedOver } from "./choose_checkpoints.ts";
 import { studyOf, trialOf } from "./find_stored.ts";
@@ -59,18 +60,22 @@ export function requireCompleted(study: StoredStudy, trials: readonly FrozenTria
 }
 
 /**
- * Refuses a trial without a checkpoint of its own to use.
+ * Refuses a trial without a checkpoint to use: one that has not ended well, or whose checkpoints are all gone.
  *
  * @throws an input error that says why there is none
  */
-export function requireCheckpoint(trial: TrialSummary): void {
-  if (trial.state === "COMPLETE" && trial.checkpoint !== null) return;
-  throw trial.state === "COMPLETE"
-    ? inputError(
-      `trial ${trial.trial_id} has no checkpoint any more: others were better`,
-      "Use the study's best trial with --study-id; retention.keep_best_k says how many a study keeps",
-    )
-    : inputError(`trial ${trial.trial_id} has no checkpoint: it is ${trial.state}`, "Use a COMPLETE trial");
+export async function requireCheckpoint(experiments: string, trial: TrialSummary): Promise<void> {
+  if (trial.state !== "COMPLETE") {
+    throw inputError(`trial ${trial.trial_id} has no checkpoint: it is ${trial.state}`, "Name a COMPLETE trial");
+  }
+  if ((await withStoredCheckpoint(experiments, trial)).checkpoint !== null) return;
+  const folder = checkpointsFolder(experiments, trial.trial_id);
+  // A best one that somebody has deleted beside others that are there is for the choice of checkpoints to tell.
+  if ((await listCheckpoints(folder)).length > 0) return;
+  throw inputError(
+    `trial ${trial.trial_id} has no checkpoint any more: others were better`,
+    "Name the study with --study-id for its best trial; retention.keep_best_k says how many trials keep theirs",
+  );
 }
 
 /** The newest study that is through with its trials, else the newest with a completed one; the second is told. */
@@ -123,7 +128,7 @@ async function candidates(
   if (trialId !== undefined) {
     const { study, trial } = trialOf(db, trialId);
     const summary = summarizeTrial(trial);
-    requireCheckpoint(await withStoredCheckpoint(experiments, summary));
+    await requireCheckpoint(experiments, summary);
     return { study, trials: [summary] };
   }
   const study = studyId === undefined ? latestStudy(db, say) : studyOf(db, studyId);
