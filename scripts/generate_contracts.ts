@@ -6,6 +6,8 @@ import { z } from "zod";
 import { configSchema } from "../lib/config/schema.ts";
 import { catalogSchema } from "../lib/report/catalog.ts";
 import { dataReportSchema } from "../lib/report/data_report.ts";
+import { modelRecordSchema } from "../lib/report/model_schema.ts";
+import { predictionSchema } from "../lib/report/prediction.ts";
 import { evaluationReportSchema, summaryReportSchema } from "../lib/report/schema.ts";
 
 /** Each contract's file in contracts/ and the schema that it is made from. */
@@ -14,6 +16,8 @@ export const contracts: Record<string, z.ZodType> = {
   "config.schema.json": configSchema.meta({ title: "Winnow configuration" }),
   "data_report.schema.json": dataReportSchema,
   "evaluation_report.schema.json": evaluationReportSchema,
+  "model.schema.json": modelRecordSchema,
+  "prediction.schema.json": predictionSchema,
   "summary_report.schema.json": summaryReportSchema,
 };
 

@@ -1,4 +1,4 @@
-/** The command lines of train, resume, evaluate, data, translate, cleanup and catalog. Unknown options and missing values are input errors. */
+/** The command lines of train, resume, evaluate, predict, export, data, translate, cleanup and catalog. Unknown options and missing values are input errors. */
 
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import type { Config } from "../config/schema.ts";
@@ -37,7 +37,34 @@ export interface ResumeOptions extends CommonOptions {
 }
 
 /** `evaluate`, of a study's best trial or of one trial. */
-export type EvaluateOptions = CommonOptions & { config?: string } & ({ studyId: string } | { trialId: string });
+export type EvaluateOptions =
+  & CommonOptions
+  & { config?: string; split: typeof EVALUATED_SPLITS[number] }
+  & ({ studyId: string } | { trialId: string });
+
+const EVALUATED_SPLITS = ["test", "validation"] as const;
+
+/** Which model a command takes: a trial's, a study's best, the latest finished study's best, or an exported folder. */
+export interface ModelOptions extends CommonOptions {
+  config?: string;
+  studyId?: string;
+  trialId?: string;
+}
+
+/** `predict` */
+export interface PredictOptions extends ModelOptions {
+  /** A folder that `export` made. */
+  model?: string;
+  /** Where the texts are; stdin unless given. */
+  input?: string;
+  withText: boolean;
+}
+
+/** `export` */
+export interface ExportOptions extends ModelOptions {
+  to: string;
+  force: boolean;
+}
 
 /** `data` */
 export interface DataOptions extends CommonOptions {
@@ -95,12 +122,50 @@ ${COMMON_HELP}`;
 
 /** The text of `evaluate --help`. */
 export const EVALUATE_HELP =
-  `usage: deno task evaluate --study-id ID | --trial-id ID [--config FILE] [--json] [key=value ...]
+  `usage: deno task evaluate --study-id ID | --trial-id ID [--split test|validation] [--config FILE] [--json] [key=value ...]
 
-Evaluates the best checkpoint on the test split again and rewrites the report.
+Evaluates the best checkpoint, and those that tie with it, on the test split again and rewrites the report. Of a study that
+is not finished the best trial so far is evaluated. Where the best checkpoint is damaged, one that ties with it or the next
+best takes its place; the report says so.
 
   --study-id ID  the best trial of this study
   --trial-id ID  this trial
+  --split NAME   test (default), or validation: shows the figures and leaves the reports as they are
+  --config FILE  names the experiments folder (paths.experiments)
+${COMMON_HELP}`;
+
+/** The text of `predict --help`. */
+export const PREDICT_HELP =
+  `usage: deno task predict [--study-id ID | --trial-id ID | --model DIR] [--input FILE] [--json | --text] [key=value ...]
+
+Says which criteria texts meet, with probabilities, and where in them the evidence stands, as UTF-16 offsets. Texts are
+predicted as they come, in any number, and leave in their order. Makes no request and writes no file.
+
+  --study-id ID  the best trial of this study (default: of the latest finished one)
+  --trial-id ID  this trial
+  --model DIR    a folder that deno task export made
+  --input FILE   .jsonl: an object a line with text and, if wanted, id; .txt: one text. Of other names, and of stdin, which
+                 is read without --input, what begins with { is JSON lines and all else is one text
+  --json         a line of JSON for each text (contracts/prediction.schema.json): the default where stdout is no terminal
+  --text         for people: the default in a terminal
+  --with-text    puts the passages themselves beside their offsets in the JSON
+  --config FILE  names the experiments folder (paths.experiments)
+  -h, --help     this text
+
+exit codes: 0 done, 1 failed, 2 bad input or configuration, 3 storage, 130 interrupted`;
+
+/** The text of `export --help`. */
+export const EXPORT_HELP =
+  `usage: deno task export --trial-id ID | --study-id ID --to DIR [--force] [--config FILE] [--json] [key=value ...]
+
+Writes a trial's best checkpoint as a folder that Python's transformers loads (AutoModel, AutoTokenizer): whole weights with
+what was trained in part merged into its base, the heads beside the encoder, tokenizer, winnow.json with all that
+deno task predict --model needs, and a model card (README.md) with the figures. No text of a post is in it.
+
+  --study-id ID  the best trial of this study
+  --trial-id ID  this trial
+  --to DIR       the folder to make
+  --force        replaces an earlier export in that folder
   --config FILE  names the experiments folder (paths.experiments)
 ${COMMON_HELP}`;
 
@@ -236,15 +301,72 @@ export function parseResumeOptions(args: readonly string[]): ResumeOptions {
 
 /** The command line of `evaluate`. @throws inputError */
 export function parseEvaluateOptions(args: readonly string[]): EvaluateOptions {
-  const { json, overrides, text, id } = parse(args, ["study-id", "trial-id", "config"], "evaluate");
-  const studyId = id("study-id"), trialId = id("trial-id"), config = text("config");
-  const common = { json, overrides, ...(config === undefined ? {} : { config }) };
-  if (studyId !== undefined && trialId === undefined) return { ...common, studyId };
-  if (trialId !== undefined && studyId === undefined) return { ...common, trialId };
+  const { json, overrides, text, id } = parse(args, ["study-id", "trial-id", "split", "config"], "evaluate");
+  const config = text("config"), split = text("split") ?? "test";
+  const model = oneModel(id("study-id"), id("trial-id"), "what to evaluate");
+  if (!EVALUATED_SPLITS.includes(split as EvaluateOptions["split"])) {
+    throw inputError(
+      `Expected --split to be one of ${EVALUATED_SPLITS.join(", ")} but found ${JSON.stringify(split)}`,
+      "deno task evaluate --help says what each does.",
+    );
+  }
+  const common = { json, overrides, split: split as EvaluateOptions["split"] };
+  return { ...common, ...(config === undefined ? {} : { config }), ...model };
+}
+
+/** Exactly one of a study's and a trial's id. */
+function oneModel(studyId: string | undefined, trialId: string | undefined, what: string) {
+  if (studyId !== undefined && trialId === undefined) return { studyId };
+  if (trialId !== undefined && studyId === undefined) return { trialId };
   throw inputError(
     `Expected one of --study-id and --trial-id but found ${studyId === undefined ? "neither" : "both"}`,
-    "Name what to evaluate; the ids stand in the names of the folders in experiments/.",
+    `Name ${what}; the ids stand in the names of the folders in experiments/.`,
   );
+}
+
+/**
+ * The command line of `predict`; `json` is also set where stdout is no terminal.
+ *
+ * @throws inputError
+ */
+export function parsePredictOptions(args: readonly string[], isTerminal: boolean): PredictOptions {
+  const names = ["study-id", "trial-id", "model", "input", "config"];
+  const { json, overrides, text, id, flag } = parse(args, names, "predict", ["text", "with-text"]);
+  const studyId = id("study-id"), trialId = id("trial-id");
+  const model = text("model"), input = text("input"), config = text("config");
+  const named = Object.entries({ "--study-id": studyId, "--trial-id": trialId, "--model": model })
+    .flatMap(([name, value]) => value === undefined ? [] : [name]);
+  if (named.length > 1) {
+    throw inputError(`${named.join(" and ")} name different models`, "Give one of them");
+  }
+  if (json && flag("text")) throw inputError("--json and --text exclude each other", "Give one of them");
+  if (model !== undefined && (config !== undefined || overrides.length > 0)) {
+    throw inputError(
+      `${config === undefined ? overrides[0] : "--config"} says nothing about the folder of --model`,
+      "Leave it out: the folder holds its own settings",
+    );
+  }
+  return {
+    json: json || (!isTerminal && !flag("text")),
+    overrides,
+    withText: flag("with-text"),
+    ...(studyId === undefined ? {} : { studyId }),
+    ...(trialId === undefined ? {} : { trialId }),
+    ...(model === undefined ? {} : { model }),
+    ...(input === undefined ? {} : { input }),
+    ...(config === undefined ? {} : { config }),
+  };
+}
+
+/** The command line of `export`. @throws inputError */
+export function parseExportOptions(args: readonly string[]): ExportOptions {
+  const { json, overrides, text, id, flag } = parse(args, ["study-id", "trial-id", "to", "config"], "export", [
+    "force",
+  ]);
+  const config = text("config"), to = text("to");
+  const model = oneModel(id("study-id"), id("trial-id"), "what to export");
+  if (to === undefined) throw inputError("option --to is missing", "Name the folder to make with --to DIR");
+  return { json, overrides, to, force: flag("force"), ...(config === undefined ? {} : { config }), ...model };
 }
 
 /** The command line of `data`. @throws inputError */

@@ -35,6 +35,31 @@ export function writeStream(stream: number, text: string): void {
   }
 }
 
+/**
+ * Writes a part of a result to stdout and waits until it is taken, however slow the reader is: unlike progress, none of it
+ * may be lost.
+ *
+ * @returns whether there is still a reader: `… | head` has gone when it has enough
+ * @throws errors of the file system, such as a full disk behind a redirection
+ */
+export async function writeResult(text: string): Promise<boolean> {
+  if (closed.has(STDOUT)) return false;
+  const bytes = new TextEncoder().encode(text);
+  for (let written = 0; written < bytes.length;) {
+    try {
+      written += await Deno.stdout.write(bytes.subarray(written));
+    } catch (error) {
+      if (error instanceof Deno.errors.WouldBlock) {
+        await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+      } else if (error instanceof Deno.errors.BrokenPipe) {
+        closed.add(STDOUT);
+        return false;
+      } else throw error;
+    }
+  }
+  return true;
+}
+
 /** Where a command writes. */
 export interface Output {
   readonly json: boolean;

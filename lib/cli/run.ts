@@ -15,6 +15,8 @@ export interface CommandContext {
 export interface Command<Options extends { json: boolean }> {
   help: string;
   parse(args: readonly string[]): Options;
+  /** What the first Ctrl-C shows, and the remedy with which the command then ends; by default those of a study. */
+  interruption?: { note: string; remedy: string };
   /** The work. What it returns is printed with --json as the last line of stdout. */
   main(options: Options, context: CommandContext): Promise<object | void>;
 }
@@ -23,15 +25,17 @@ const STDERR = 2;
 /** `deno task` passes on the signal that the terminal also sends: two within this time are one Ctrl-C. */
 const SAME_PRESS_MS = 500;
 
-function onInterrupt(): { signal: AbortSignal; dispose(): void } {
+const SAVED = { note: "interrupted: saving", remedy: "Continue with: deno task resume" };
+
+function onInterrupt({ note, remedy }: { note: string; remedy: string }): { signal: AbortSignal; dispose(): void } {
   const controller = new AbortController();
   let first: number | undefined;
   const handle = () => {
     const now = performance.now();
     if (first === undefined) {
       first = now;
-      writeStream(STDERR, "interrupted: saving; press Ctrl-C again to stop at once\n");
-      controller.abort(new WinnowError("interrupted", "interrupted", "Continue with: deno task resume"));
+      writeStream(STDERR, `${note}; press Ctrl-C again to stop at once\n`);
+      controller.abort(new WinnowError("interrupted", "interrupted", remedy));
     } else if (now - first > SAME_PRESS_MS) {
       Deno.exit(130);
     }
@@ -108,7 +112,7 @@ export async function executeCommand<Options extends { json: boolean }>(
   try {
     const options = command.parse(args);
     const output = createOutput(options.json);
-    interrupt = onInterrupt();
+    interrupt = onInterrupt(command.interruption ?? SAVED);
     const result = await command.main(options, { signal: interrupt.signal, output });
     if (result !== undefined) output.finish(result);
     return 0;

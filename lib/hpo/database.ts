@@ -177,6 +177,34 @@ export function openStorage(path: string): StudyDatabase {
   return db;
 }
 
+/**
+ * Opens a search database that is there for reading alone, beside whatever run is writing to it.
+ *
+ * @throws a storage error when it cannot be opened or is damaged, an input error when it is another program's.
+ */
+export function openForReading(path: string): StudyDatabase {
+  let connection: DatabaseSync;
+  try {
+    connection = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, readOnly: true });
+  } catch (error) {
+    throw explain(error, path);
+  }
+  const db: StudyDatabase = {
+    path,
+    connection,
+    statements: new Map(),
+    committed: [],
+    [Symbol.dispose]: () => connection.isOpen && connection.close(),
+  };
+  try {
+    checkRevision(db);
+  } catch (error) {
+    connection.close();
+    throw error;
+  }
+  return db;
+}
+
 function checkRevision(db: StudyDatabase): void {
   const revisions = guarded(db, (connection) => connection.prepare("SELECT version_num FROM alembic_version").all());
   const found = revisions.map((row) => row["version_num"]).join(", ");

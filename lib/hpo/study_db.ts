@@ -12,7 +12,7 @@ import { contains, type Distribution, type Params, type SearchSpace, toInternal,
 import { type Direction, FINISHED, type FrozenTrial, type TrialState } from "./trial.ts";
 import { readHistory, readTrials, touch, TRIAL_ID } from "./trial_reader.ts";
 
-export { openStudyDatabase, type StudyDatabase } from "./database.ts";
+export { openForReading, openStudyDatabase, type StudyDatabase } from "./database.ts";
 export type { Direction, FrozenTrial, TrialState } from "./trial.ts";
 
 /** A study as stored. */

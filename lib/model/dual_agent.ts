@@ -263,3 +263,21 @@ export function evaluationGraph(
   decoded.forEach((tensor) => g.keep(tensor));
   return { graph: g, outputs: { probabilities: sigmoid(g, criteriaLogits), decoded, evidenceLogits, states } };
 }
+
+/** The part of evaluation that needs no labels: forward without dropout, probabilities and what spans are decoded from. */
+export function predictionGraph(
+  target: Target,
+  config: DualAgentConfig,
+  parameters: ParameterSet,
+  bind: (g: Graph) => BatchTensors,
+): { graph: Graph; outputs: Pick<EvaluationOutputs, "probabilities" | "decoded"> } {
+  const g = createGraph(target, false);
+  const inputs = bind(g);
+  const parameter = parameterLookup(g, parameters);
+  const { criteriaLogits, evidenceLogits } = forward(g, config, parameter, inputs);
+  const decoded = evidenceHeadOf(config)
+    .decode(g, evidenceLogits, inputs, parameter, "evidence_head", evidenceOptions(config));
+  const probabilities = sigmoid(g, criteriaLogits);
+  for (const tensor of [probabilities, ...decoded]) g.keep(tensor);
+  return { graph: g, outputs: { probabilities, decoded } };
+}

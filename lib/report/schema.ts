@@ -25,6 +25,12 @@ const checkpoint = z.strictObject({
   weights_sha256: sha256,
 });
 
+const passedOver = z.array(z.strictObject({
+  trial_id: uuid,
+  checkpoint: z.string().describe("relative to the experiments folder"),
+  reason: z.string(),
+})).optional().describe("better checkpoints that could not be used, and why; the next best took their place");
+
 const data = z.strictObject({
   id: z.string().describe("hub id or local folder"),
   revision: z.string().nullable().describe(
@@ -82,6 +88,8 @@ export const evaluationReportSchema = z.strictObject({
     "test metrics of the best checkpoint, if this trial was evaluated on the test split",
   ),
   thresholds: z.record(z.string(), z.number()).describe("decision thresholds by criterion"),
+  test_checkpoint: checkpoint.optional().describe("what the test metrics are of"),
+  passed_over: passedOver,
   config: configReference,
   checkpoint: checkpoint.nullable().describe("the best one"),
   adapter,
@@ -116,9 +124,18 @@ export const summaryReportSchema = z.strictObject({
   study_id: uuid,
   metric: z.string().describe("the objective's name"),
   direction,
+  progress: z.strictObject({
+    ended: z.int().min(0).describe("trials that have ended"),
+    n_trials: z.int().min(1),
+    finished: z.boolean().describe("whether the study was through with its trials when this was written"),
+  }).optional(),
   best_trial_id: uuid,
   best_value: z.number().describe("the best trial's objective, on the validation split"),
   trials: z.array(trialRow),
+  tested_trial_id: uuid.optional().describe(
+    "the trial that the test metrics are of: the best one, or where passed_over says so the next best",
+  ),
+  passed_over: passedOver,
   test: metrics.describe("test metrics of the best trial's best checkpoint"),
   co_best: z.array(z.strictObject({ checkpoint, test: metrics }))
     .describe("the best trial's checkpoints that tie on validation, each with its test metrics"),

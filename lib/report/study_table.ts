@@ -51,6 +51,18 @@ function shortNames(keys: readonly string[]): string[] {
   return keys.map((key) => keys.filter((other) => last(other) === last(key)).length === 1 ? last(key) : key);
 }
 
+/** Metrics beside those of the baseline: a line each. There is no final newline. */
+export function metricsTable(
+  split: string,
+  what: string,
+  metrics: StudyTable["test"],
+  baseline: StudyTable["baseline"],
+): string {
+  const names = [...new Set([...Object.keys(metrics), ...Object.keys(baseline)])];
+  const rows = names.map((name) => [name, formatMetric(metrics[name]), formatMetric(baseline[name])]);
+  return alignColumns([split, what, "majority baseline"], rows);
+}
+
 /**
  * The table that a study ends with: one line a trial, the best one with a star, then the reasons of failures, then test
  * metrics. Trial numbers are those of the database, from 0. There is no final newline.
@@ -66,12 +78,10 @@ export function studyTable({ metric, best_trial_id, trials, test, baseline }: St
   ]);
   const failures = trials.filter((trial) => trial.failure)
     .map((trial) => `trial ${trial.number} failed: ${trial.failure}`);
-  const names = [...new Set([...Object.keys(test), ...Object.keys(baseline)])];
-  const testRows = names.map((name) => [name, formatMetric(test[name]), formatMetric(baseline[name])]);
   return [
     alignColumns(["trial", "", "state", metric, ...shortNames(keys)], trialRows),
     ...failures,
     "",
-    alignColumns(["test split", "best trial", "majority baseline"], testRows),
+    metricsTable("test split", "best trial", test, baseline),
   ].join("\n");
 }

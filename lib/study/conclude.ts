@@ -1,13 +1,20 @@
 /** The end of a study: the test split is looked at, the summary report written and the table shown. */
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
-import { bestOf, isOwn, summarizeTrial, type TrialSummary } from "../hpo/trial_summary.ts";
-import { findStudy, findTrial, listTrials, type StoredStudy, type StudyDatabase } from "../hpo/study_db.ts";
+import { bestOf, countEnded, isOwn, summarizeTrial, type TrialSummary } from "../hpo/trial_summary.ts";
+import { type FrozenTrial, listTrials, type StoredStudy, type StudyDatabase } from "../hpo/study_db.ts";
 import { readEvaluationReport, writeEvaluationReport, writeSummaryReport } from "../report/report_file.ts";
-import { studyTable } from "../report/study_table.ts";
-import { inputError } from "../support/errors.ts";
+import { metricsTable, studyTable } from "../report/study_table.ts";
 import { VERSION } from "../support/version.ts";
-import { baselineMetrics, evaluateTrial } from "./evaluation.ts";
+import {
+  chooseCheckpoints,
+  type ChosenCheckpoints,
+  describePassedOver,
+  type PassedOver,
+} from "./choose_checkpoints.ts";
+import { baselineMetrics, evaluateCheckpoints, type EvaluatedCheckpoint } from "./evaluation.ts";
+import { describeStates, rankable, requireCheckpoint, requireCompleted } from "./find_model.ts";
+import { studyOf, trialOf } from "./find_stored.ts";
 import { reopen, withStudies } from "./stored.ts";
 import { withStoredCheckpoint } from "./study_storage.ts";
 import { checkpointReference, dataReference, experimentsFolder, type StudyContext, thresholdsOf } from "./trial.ts";
@@ -22,8 +29,25 @@ export interface TrialResultLine {
   readonly checkpoint: string | null;
 }
 
+/** How far a study is. */
+export interface StudyProgress {
+  /** Trials that have ended, of `n_trials`. */
+  readonly ended: number;
+  readonly n_trials: number;
+  readonly finished: boolean;
+}
+
+/** What is only in a result where it is out of the ordinary. */
+export interface StudyRemarks {
+  /** Of a study that is not through with its trials. */
+  readonly progress?: StudyProgress;
+  /** The trial that was evaluated on the test split, and the better checkpoints that could not be. */
+  readonly tested_trial_id?: string;
+  readonly passed_over?: readonly PassedOver[];
+}
+
 /** The object that `--json` prints of a study. */
-export interface StudyResult {
+export interface StudyResult extends StudyRemarks {
   readonly study_id: string;
   readonly metric: string;
   readonly best_trial_id: string;
@@ -40,6 +64,13 @@ const resultLine = (config: Config, trial: TrialSummary): TrialResultLine => ({
   checkpoint: trial.checkpoint === null ? null : join(config.paths.experiments, trial.checkpoint),
 });
 
+/** What is said of a study that is not through with its trials, for people and in the report. */
+function progressOf(trials: readonly FrozenTrial[], { study: { n_trials } }: Config) {
+  const ended = countEnded(trials);
+  const finished = ended >= n_trials && !trials.some((trial) => isOwn(trial) && trial.state === "RUNNING");
+  return { ended, n_trials, finished };
+}
+
 /** Evaluates the best trial on the test split, writes the summary report and shows the table. */
 export async function concludeStudy(
   db: StudyDatabase,
@@ -48,26 +79,43 @@ export async function concludeStudy(
   { say }: { say(text: string): void },
 ): Promise<StudyResult> {
   const { config } = context;
-  const stored = listTrials(db, study).filter(isOwn);
-  const best = bestOf(study, stored);
-  if (!best) throw inputError(`study ${study.id} has no completed trial`, "Continue it with `deno task resume`");
+  const { metric, direction } = config.study;
+  const listed = listTrials(db, study);
+  const stored = listed.filter(isOwn);
+  requireCompleted(study, listed);
+  const best = bestOf(study, stored)!;
+  const progress = progressOf(listed, config);
+  if (!progress.finished) {
+    say(
+      `${progress.ended} of ${progress.n_trials} trials have ended (${
+        describeStates(stored)
+      }): the best so far is evaluated`,
+    );
+  }
   const trials = await Promise.all(
     stored.map((trial) => withStoredCheckpoint(config.paths.experiments, summarizeTrial(trial))),
   );
   const bestSummary = summarizeTrial(best);
-  const tested = await evaluateTrial(context, bestSummary);
-  const { metric, direction } = config.study;
   const experiments = experimentsFolder(config);
+  const chosen = await chooseCheckpoints(rankable(stored), { experiments, metric, direction });
+  describePassedOver(chosen).forEach(say);
+  const tested = await evaluateCheckpoints(context, chosen.trial, chosen.checkpoints, "test");
   const summary = {
     version: VERSION,
     study_id: study.id,
     metric,
     direction,
+    progress,
     best_trial_id: bestSummary.trial_id,
     best_value: bestSummary.value!,
     trials,
-    test: tested[0]!.test,
-    co_best: tested.map(({ checkpoint, test }) => ({ checkpoint: checkpointReference(experiments, checkpoint), test })),
+    tested_trial_id: chosen.trial.trial_id,
+    passed_over: [...chosen.passedOver],
+    test: tested[0]!.metrics,
+    co_best: tested.map(({ checkpoint, metrics }) => ({
+      checkpoint: checkpointReference(experiments, checkpoint),
+      test: metrics,
+    })),
     baseline: baselineMetrics(context),
     thresholds: thresholdsOf(context),
     config: JSON.parse(JSON.stringify(config)),
@@ -83,6 +131,15 @@ export async function concludeStudy(
     best_value: summary.best_value,
     summary_report: path,
     trials: trials.map((trial) => resultLine(config, trial)),
+    ...remarks(chosen, progress),
+  };
+}
+
+/** What of a result is out of the ordinary; nothing where nothing is. */
+function remarks({ trial, passedOver }: ChosenCheckpoints, progress: StudyProgress): StudyRemarks {
+  return {
+    ...(progress.finished ? {} : { progress }),
+    ...(passedOver.length === 0 ? {} : { tested_trial_id: trial.trial_id, passed_over: passedOver }),
   };
 }
 
@@ -94,9 +151,86 @@ export async function evaluateStudy(
   { say }: { say(text: string): void },
 ): Promise<StudyResult> {
   return await withStudies(experiments, async (db) => {
-    const study = findStudy(db, studyId);
+    const study = studyOf(db, studyId);
+    // Before data and model are opened, which takes its time.
+    requireCompleted(study, listTrials(db, study));
     return await concludeStudy(db, study, await reopen(study, experiments, signal), { say });
   });
+}
+
+/** What is evaluated: the best trial of a study, or one trial. */
+export type EvaluationChoice = { readonly studyId: string } | { readonly trialId: string };
+
+/** The result of an evaluation on the validation split. */
+export interface ValidationResult {
+  readonly study_id: string;
+  readonly trial_id: string;
+  readonly metric: string;
+  readonly split: "validation";
+  /** What training had measured of the first checkpoint. */
+  readonly value: number;
+  /** The best first, then those that tie with it. */
+  readonly checkpoints: readonly { readonly checkpoint: string; readonly validation: Record<string, number> }[];
+  readonly baseline: Record<string, number>;
+  readonly passed_over?: readonly PassedOver[];
+}
+
+/**
+ * Evaluates the best checkpoints of a study or trial on the validation split, as training did; no report is changed and the
+ * test split is not looked at.
+ */
+export async function evaluateOnValidation(
+  experiments: string,
+  choice: EvaluationChoice,
+  signal: AbortSignal,
+  { say }: { say(text: string): void },
+): Promise<ValidationResult> {
+  return await withStudies(experiments, async (db) => {
+    const { study, trials } = await choose(db, experiments, choice);
+    const context = await reopen(study, experiments, signal);
+    const { metric, direction } = context.config.study;
+    const chosen = await chooseCheckpoints(trials, { experiments, metric, direction });
+    describePassedOver(chosen).forEach(say);
+    const { trial, value, passedOver } = chosen;
+    const evaluated = await evaluateCheckpoints(context, trial, chosen.checkpoints, "validation");
+    const [{ metrics }] = evaluated as [EvaluatedCheckpoint];
+    const baseline = baselineMetrics(context, "validation");
+    const found = metrics[metric]!;
+    say(metricsTable("validation split", `trial ${trial.number}`, metrics, baseline));
+    say(
+      found === value
+        ? `${metric} is as training measured it`
+        : `warning: ${metric} is ${found}, and training measured ${value}: was that on another adapter?`,
+    );
+    return {
+      study_id: study.id,
+      trial_id: trial.trial_id,
+      metric,
+      split: "validation",
+      value,
+      checkpoints: evaluated.map(({ checkpoint, metrics }) => ({ checkpoint: checkpoint.folder, validation: metrics })),
+      baseline,
+      ...(passedOver.length === 0 ? {} : { passed_over: passedOver }),
+    };
+  });
+}
+
+/** The trials among which the best is looked for. @throws an input error when there is none with a checkpoint */
+async function choose(
+  db: StudyDatabase,
+  experiments: string,
+  choice: EvaluationChoice,
+): Promise<{ study: StoredStudy; trials: readonly TrialSummary[] }> {
+  if ("trialId" in choice) {
+    const { study, trial } = trialOf(db, choice.trialId);
+    const summary = summarizeTrial(trial);
+    await requireCheckpoint(experiments, summary);
+    return { study, trials: [summary] };
+  }
+  const study = studyOf(db, choice.studyId);
+  const trials = listTrials(db, study);
+  requireCompleted(study, trials);
+  return { study, trials: rankable(trials) };
 }
 
 /** Evaluates one trial on the test split and adds the figures to its evaluation report. */
@@ -107,21 +241,33 @@ export async function evaluateOneTrial(
   { say }: { say(text: string): void },
 ): Promise<object> {
   return await withStudies(experiments, async (db) => {
-    const found = findTrial(db, trialId);
-    if (!found) {
-      throw inputError(`no trial ${trialId} in ${db.path}`, "Name a trial of the table that a study ends with");
-    }
-    const context = await reopen(found.study, experiments, signal);
+    const { study, trials } = await choose(db, experiments, { trialId });
+    const context = await reopen(study, experiments, signal);
     const { config } = context;
-    const trial = await withStoredCheckpoint(experiments, summarizeTrial(found.trial));
-    const tested = await evaluateTrial(context, trial);
+    const { metric, direction } = config.study;
+    const chosen = await chooseCheckpoints(trials, { experiments, metric, direction });
+    describePassedOver(chosen).forEach(say);
+    const { trial, passedOver } = chosen;
+    const tested = await evaluateCheckpoints(context, trial, chosen.checkpoints, "test");
     const { format: _format, written: _written, ...report } = await readEvaluationReport(experiments, trialId);
-    const test = tested[0]!.test;
-    const path = await writeEvaluationReport(experiments, { ...report, test });
+    const [{ checkpoint, metrics: test }] = tested as [EvaluatedCheckpoint];
+    const path = await writeEvaluationReport(experiments, {
+      ...report,
+      test,
+      test_checkpoint: checkpointReference(experimentsFolder(config), checkpoint),
+      passed_over: [...passedOver],
+    });
     const baseline = baselineMetrics(context);
-    const { metric } = config.study;
     say(studyTable({ metric, best_trial_id: trialId, trials: [trial], test, baseline }));
     say(`\nreport: ${path}`);
-    return { study_id: found.study.id, metric, ...resultLine(config, trial), evaluation_report: path, test, baseline };
+    return {
+      study_id: study.id,
+      metric,
+      ...resultLine(config, trial),
+      evaluation_report: path,
+      test,
+      baseline,
+      ...(passedOver.length === 0 ? {} : { passed_over: passedOver }),
+    };
   });
 }

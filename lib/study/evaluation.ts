@@ -1,9 +1,6 @@
-/** The test split, looked at once per study: the best trial's checkpoints, and the majority baseline beside them. */
-import { join } from "node:path";
+/** A split looked at with checkpoints of a trial, and the majority baseline beside them. */
 import type { TrialSummary } from "../hpo/trial_summary.ts";
-import { type Checkpoint, listCheckpoints, verifyCheckpoint } from "../storage/checkpoint.ts";
-import { checkpointsFolder } from "../storage/layout.ts";
-import { inputError } from "../support/errors.ts";
+import type { Checkpoint } from "../storage/checkpoint.ts";
 import { openEngine } from "../train/engine.ts";
 import { planEngine } from "../train/engine_plan.ts";
 import { evaluateSplit } from "../train/evaluator.ts";
@@ -20,63 +17,58 @@ import {
   trialContext,
 } from "./trial.ts";
 
-/** A checkpoint with its test metrics. */
-export interface TestedCheckpoint {
+/** The splits that are evaluated. */
+export type EvaluatedSplit = "test" | "validation";
+
+/** A checkpoint with its metrics on a split. */
+export interface EvaluatedCheckpoint {
   readonly checkpoint: Checkpoint;
-  readonly test: Record<string, number>;
+  readonly metrics: Record<string, number>;
 }
 
-/** Test metrics under the names of the study's metrics: the loss is not the validation's here. */
-function testMetrics(metrics: Record<string, number>): Record<string, number> {
+/** Metrics under the names of the study's metrics: the loss of the test split is not the validation's. */
+function named(metrics: Record<string, number>, split: EvaluatedSplit): Record<string, number> {
   const { validation_loss, ...rest } = metrics;
-  return validation_loss === undefined ? rest : { ...rest, loss: validation_loss };
+  return split === "validation" || validation_loss === undefined ? metrics : { ...rest, loss: validation_loss };
 }
 
-/** Test metrics of always giving the majority's answer, and the whole text as evidence. */
-export function baselineMetrics({ data }: StudyContext): Record<string, number> {
+/** Metrics on a split of always giving the training split's majority answer, and the whole text as evidence. */
+export function baselineMetrics({ data }: StudyContext, split: EvaluatedSplit = "test"): Record<string, number> {
   const labels = (examples: typeof data.splits.train) => examples.flatMap((example) => [...example.labels]);
-  const { train, test } = data.splits;
-  const criteria = majorityBaseline(data.dataset.criteria, labels(train), labels(test));
-  return flatMetrics(criteria, wholeTextBaseline(test));
+  const { train, [split]: evaluated } = data.splits;
+  const criteria = majorityBaseline(data.dataset.criteria, labels(train), labels(evaluated));
+  return flatMetrics(criteria, wholeTextBaseline(evaluated));
 }
 
 /**
- * Evaluates a trial's best checkpoint on the test split, and those that tie with it on validation.
+ * Evaluates checkpoints of a trial on a split, in their order.
  *
- * @throws an input error when the trial has no checkpoint, a storage error when it is damaged
+ * @param checkpoints verified
+ * @throws an input error when one was made by another model or on other data
  */
-export async function evaluateTrial(study: StudyContext, trial: TrialSummary): Promise<TestedCheckpoint[]> {
-  if (trial.checkpoint === null) {
-    throw trial.state === "COMPLETE"
-      ? inputError(
-        `trial ${trial.trial_id} has no checkpoint any more: others were better`,
-        "Evaluate the study's best trial with --study-id; retention.keep_best_k says how many a study keeps",
-      )
-      : inputError(`trial ${trial.trial_id} has no checkpoint: it is ${trial.state}`, "Evaluate a COMPLETE trial");
-  }
+export async function evaluateCheckpoints(
+  study: StudyContext,
+  trial: TrialSummary,
+  checkpoints: readonly Checkpoint[],
+  split: EvaluatedSplit,
+): Promise<EvaluatedCheckpoint[]> {
   const context = await trialContext(study, trial.params);
   const { config } = context;
-  const { experiments } = config.paths;
-  const best = await verifyCheckpoint(join(experiments, trial.checkpoint));
-  const value = best.info.metrics[config.study.metric];
-  const others = (await listCheckpoints(checkpointsFolder(experiments, trial.trial_id)))
-    .filter((one) => one.name !== best.name && value !== undefined && one.info.metrics[config.study.metric] === value);
   const engine = await openEngine(context.gpu, planEngine(context.gpu, engineOptions(context)));
   try {
     // A checkpoint holds what was trained; what is frozen is as it was in the beginning.
     if (config.tuning.mode !== "full") initialiseParameters(engine, context.model, config.seed);
-    const tested: TestedCheckpoint[] = [];
-    for (const checkpoint of [best, ...others]) {
+    const evaluated: EvaluatedCheckpoint[] = [];
+    for (const checkpoint of checkpoints) {
       const state = await readState(checkpoint);
       const { [AUGMENTATION_KEY]: _training, ...signature } = state.signature;
       checkSignature(signature, signatureOf(context), `Checkpoint ${checkpoint.folder}`);
       loadArrays(checkpoint.folder, engine, { moments: false });
       if (state.confidence) engine.loadConfidence(Float32Array.from(state.confidence));
-      const { test } = encodedSplits(context).splits;
-      const { metrics } = await evaluateSplit(engine, test, evaluateOptions(context));
-      tested.push({ checkpoint, test: testMetrics(metrics) });
+      const { metrics } = await evaluateSplit(engine, encodedSplits(context).splits[split], evaluateOptions(context));
+      evaluated.push({ checkpoint, metrics: named(metrics, split) });
     }
-    return tested;
+    return evaluated;
   } finally {
     engine.close();
   }

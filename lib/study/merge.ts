@@ -10,9 +10,9 @@ import { inputError, storageError } from "../support/errors.ts";
 import { adaptedTargets, adapterTensor, LORA_TARGETS, PEFT_PREFIX, targetWeight } from "../model/lora.ts";
 import { CONFIG_FILE, STATE_FILE, WEIGHTS_FILE } from "../train/state.ts";
 import { type EncoderConfig, encoderConfigJson, parseEncoderConfig } from "../weights/encoder_config.ts";
-import { resolvePretrained } from "../weights/pretrained.ts";
+import { type PretrainedOptions, resolvePretrained } from "../weights/pretrained.ts";
 import { openSafetensors, writeSafetensors } from "../weights/safetensors.ts";
-import { baseHash, baseTensors, openBase } from "./base_weights.ts";
+import { baseHash, type BaseSource, baseTensors, openBase } from "./base_weights.ts";
 
 /** What `config.json` of a checkpoint says under `winnow`, as far as it is read here. */
 const recordSchema = z.looseObject({
@@ -47,24 +47,64 @@ export interface MergeOptions {
 }
 
 /** A checkpoint of trained tensors. */
-interface Partial {
+export interface PartialModel {
   readonly checkpoint: Checkpoint;
   readonly record: z.infer<typeof recordSchema>;
   readonly encoder: EncoderConfig;
 }
 
-async function openPartial(folder: string): Promise<Partial> {
-  const checkpoint = await verifyCheckpoint(folder);
-  const path = join(folder, CONFIG_FILE);
+/**
+ * What a verified checkpoint says of the base that it was trained on; undefined where it holds a whole model.
+ *
+ * @throws a storage error when it cannot be read
+ */
+export async function readPartial(checkpoint: Checkpoint): Promise<PartialModel | undefined> {
+  const path = join(checkpoint.folder, CONFIG_FILE);
   const { winnow } = JSON.parse(await Deno.readTextFile(path));
-  if (winnow?.tuning === undefined) {
-    throw inputError(`${folder} holds a whole model: nothing is to be merged`, "Use the folder as it is");
-  }
+  if (winnow?.tuning === undefined) return undefined;
   const record = recordSchema.safeParse(winnow);
   if (!record.success) {
     throw storageError(`${path} cannot be read: ${z.prettifyError(record.error)}`, "Use another checkpoint");
   }
   return { checkpoint, record: record.data, encoder: parseEncoderConfig(record.data.encoder, path) };
+}
+
+async function openPartial(folder: string): Promise<PartialModel> {
+  const partial = await readPartial(await verifyCheckpoint(folder));
+  if (partial) return partial;
+  throw inputError(`${folder} holds a whole model: nothing is to be merged`, "Use the folder as it is");
+}
+
+/** The base of a checkpoint: where its first values are, and the seed of those that are random. */
+export interface FoundBase {
+  readonly source: BaseSource;
+  readonly seed: number;
+}
+
+/**
+ * Finds the base that a checkpoint names, as `model.id` is found, and checks that its weights are the same.
+ *
+ * @param place Folder or hub id of the base where it has moved
+ * @throws an input error when it is missing or has other weights
+ */
+export async function findBase(
+  { checkpoint: { folder }, record, encoder }: PartialModel,
+  place?: string,
+  options: PretrainedOptions = {},
+): Promise<FoundBase> {
+  const { id, revision, seed = 0, sha256 } = record.base;
+  const found = id === "random" ? undefined : await resolvePretrained(
+    place ?? id,
+    place !== undefined || revision === "local" ? options : { ...options, revision },
+  );
+  const source = { encoder, folder: found?.folder };
+  const hash = baseHash(source, seed);
+  if (hash === sha256) return { source, seed };
+  throw inputError(
+    `${folder} holds what was trained on top of ${id} (revision ${revision}), whose weights are not those of ` +
+      `${found?.folder ?? "its seed"}: their SHA-256 was ${sha256} and is ${hash}`,
+    "Name a base with the weights that it was trained on",
+  );
 }
 
 /** Makes a folder that is there whole or not at all. */
@@ -109,65 +149,60 @@ function addProduct(weight: Float32Array, b: Float32Array, a: Float32Array, rank
  * a storage error when the checkpoint is damaged
  */
 export async function mergeTuned({ checkpoint: folder, out, base: place }: MergeOptions): Promise<void> {
-  const { checkpoint, record, encoder } = await openPartial(folder);
-  const { id, revision, seed = 0, sha256 } = record.base;
-  const found = id === "random" ? undefined : await resolvePretrained(
-    place ?? id,
-    place !== undefined || revision === "local" ? {} : { revision },
+  const partial = await openPartial(folder);
+  const base = await findBase(partial, place);
+  await publishFolder(out, (target) => writeMerged(partial, base, target));
+}
+
+/** Writes the whole model of a checkpoint on its base into a folder that exists. */
+export async function writeMerged(
+  { checkpoint, record, encoder }: PartialModel,
+  { source, seed }: FoundBase,
+  target: string,
+): Promise<void> {
+  const { folder } = checkpoint;
+  using base = openBase(source, seed);
+  using trained = openSafetensors(join(folder, WEIGHTS_FILE));
+  const { tuning } = record;
+  const adapted = new Map(
+    tuning.mode !== "lora" ? [] : adaptedTargets(encoder, tuning).map(({ layer, target }) => [
+      targetWeight(encoder, layer, target),
+      (["A", "B"] as const).map((matrix) => adapterTensor(encoder, layer, target, matrix)) as [string, string],
+    ]),
   );
-  const source = { encoder, folder: found?.folder };
-  const hash = baseHash(source, seed);
-  if (hash !== sha256) {
-    throw inputError(
-      `${folder} holds what was trained on top of ${id} (revision ${revision}), whose weights are not those of ` +
-        `${found?.folder ?? "its seed"}: their SHA-256 was ${sha256} and is ${hash}`,
-      "Name a base with the weights that it was trained on",
-    );
-  }
-  await publishFolder(out, async (target) => {
-    using base = openBase(source, seed);
-    using trained = openSafetensors(join(folder, WEIGHTS_FILE));
-    const { tuning } = record;
-    const adapted = new Map(
-      tuning.mode !== "lora" ? [] : adaptedTargets(encoder, tuning).map(({ layer, target }) => [
-        targetWeight(encoder, layer, target),
-        (["A", "B"] as const).map((matrix) => adapterTensor(encoder, layer, target, matrix)) as [string, string],
-      ]),
-    );
-    const own = baseTensors(encoder).map(({ name, shape, kind }) => ({
-      name,
-      shape,
-      data: () => {
-        if (trained.tensors.has(name)) return trained.readFloat32(name);
-        const weight = base.read(name, shape, kind);
-        const adapter = adapted.get(name);
-        if (adapter && tuning.mode === "lora") {
-          const [a, b] = adapter.map((matrix) => trained.readFloat32(matrix)) as [Float32Array, Float32Array];
-          const [rows, columns] = shape as [number, number];
-          if (a.length !== tuning.lora_rank * columns || b.length !== rows * tuning.lora_rank) {
-            throw storageError(`${folder}: the adapter of ${name} does not fit it`, "Use another checkpoint");
-          }
-          addProduct(weight, b, a, tuning.lora_rank, tuning.lora_alpha / tuning.lora_rank);
+  const own = baseTensors(encoder).map(({ name, shape, kind }) => ({
+    name,
+    shape,
+    data: () => {
+      if (trained.tensors.has(name)) return trained.readFloat32(name);
+      const weight = base.read(name, shape, kind);
+      const adapter = adapted.get(name);
+      if (adapter && tuning.mode === "lora") {
+        const [a, b] = adapter.map((matrix) => trained.readFloat32(matrix)) as [Float32Array, Float32Array];
+        const [rows, columns] = shape as [number, number];
+        if (a.length !== tuning.lora_rank * columns || b.length !== rows * tuning.lora_rank) {
+          throw storageError(`${folder}: the adapter of ${name} does not fit it`, "Use another checkpoint");
         }
-        return weight;
-      },
-    }));
-    const known = new Set([...own.map(({ name }) => name), ...[...adapted.values()].flat()]);
-    const heads = [...trained.tensors].filter(([name]) => !known.has(name)).map(([name, { shape }]) => ({
-      name,
-      shape,
-      data: () => trained.readFloat32(name),
-    }));
-    await writeSafetensors(join(target, WEIGHTS_FILE), [...own, ...heads], { format: "pt" });
-    const { tuning: _tuning, encoder: _encoder, base: { sha256: _hash, ...from }, ...kept } = record;
-    const winnow = { ...kept, base: from, merged: { tuning, base_sha256: sha256 } };
-    const config = { ...encoderConfigJson(encoder), torch_dtype: "float32", winnow };
-    await Deno.writeTextFile(join(target, CONFIG_FILE), JSON.stringify(config, null, 2) + "\n");
-    const written = [WEIGHTS_FILE, OPTIMIZER_FILE, STATE_FILE, CONFIG_FILE];
-    for (const name of Object.keys(checkpoint.files).filter((name) => !written.includes(name))) {
-      await Deno.copyFile(join(folder, name), join(target, name));
-    }
-  });
+        addProduct(weight, b, a, tuning.lora_rank, tuning.lora_alpha / tuning.lora_rank);
+      }
+      return weight;
+    },
+  }));
+  const known = new Set([...own.map(({ name }) => name), ...[...adapted.values()].flat()]);
+  const heads = [...trained.tensors].filter(([name]) => !known.has(name)).map(([name, { shape }]) => ({
+    name,
+    shape,
+    data: () => trained.readFloat32(name),
+  }));
+  await writeSafetensors(join(target, WEIGHTS_FILE), [...own, ...heads], { format: "pt" });
+  const { tuning: _tuning, encoder: _encoder, base: { sha256: baseSha256, ...from }, ...kept } = record;
+  const winnow = { ...kept, base: from, merged: { tuning, base_sha256: baseSha256 } };
+  const config = { ...encoderConfigJson(encoder), torch_dtype: "float32", winnow };
+  await Deno.writeTextFile(join(target, CONFIG_FILE), JSON.stringify(config, null, 2) + "\n");
+  const written = [WEIGHTS_FILE, OPTIMIZER_FILE, STATE_FILE, CONFIG_FILE];
+  for (const name of Object.keys(checkpoint.files).filter((name) => !written.includes(name))) {
+    await Deno.copyFile(join(folder, name), join(target, name));
+  }
 }
 
 /**

@@ -55,8 +55,12 @@ export async function withStudies<T>(experiments: string, body: (db: StudyDataba
   return await body(db);
 }
 
-/** The configuration that a study was started with, in an experiments folder that may have moved since. */
-function configOf(study: StoredStudy, experiments: string, changes: StudyChanges): Config {
+/**
+ * The configuration that a study was started with, in an experiments folder that may have moved since.
+ *
+ * @throws a storage error when it is not one of this version's
+ */
+export function configOf(study: StoredStudy, experiments: string, changes: StudyChanges = {}): Config {
   const parsed = configSchema.safeParse(study.userAttributes[CONFIG]);
   if (!parsed.success) {
     throw storageError(

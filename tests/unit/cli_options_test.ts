@@ -40,11 +40,15 @@ Deno.test("resume and evaluate take ids and leave out what is not given", () => 
     studyId: "4f1c-2",
     config: "a.yaml",
   });
-  assert.deepEqual(parseEvaluateOptions(["--trial-id=t1", "--json"]), { json: true, overrides: [], trialId: "t1" });
+  assert.deepEqual(parseEvaluateOptions(["--trial-id=t1", "--json"]), {
+    ...{ json: true, overrides: [], trialId: "t1" },
+    split: "test",
+  });
   assert.deepEqual(parseEvaluateOptions(["--study-id", "s", "paths.experiments=e"]), {
     json: false,
     overrides: ["paths.experiments=e"],
     studyId: "s",
+    split: "test",
   });
 });
 
