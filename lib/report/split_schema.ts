@@ -3,7 +3,7 @@
  * matrices, calibration of the probabilities, and bootstrap intervals. No text of a post is in it.
  */
 import { z } from "zod";
-import { CALIBRATIONS } from "../train/thresholds.ts";
+import { CALIBRATION_NAMES } from "../train/thresholds.ts";
 
 /** Metrics by name, such as criteria_macro_f1; null where one is undefined. */
 export const metricsSchema = z.record(z.string(), z.number().nullable())
@@ -27,7 +27,7 @@ export const evidenceThresholdsSchema = z.strictObject({
 });
 
 /** How thresholds were chosen. */
-export const calibrationSchema = z.enum(CALIBRATIONS)
+export const calibrationSchema = z.enum(CALIBRATION_NAMES)
   .describe("per_class and global: on the validation split; fixed: one half, and a lead larger than 0");
 
 const reliabilityBin = z.strictObject({

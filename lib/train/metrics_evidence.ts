@@ -45,6 +45,12 @@ export interface CriterionEvidence extends PartialMetrics {
   null_accuracy: number | null;
 }
 
+/** Those of a criterion without any pair. */
+export const NO_EVIDENCE: CriterionEvidence = {
+  ...{ support: 0, null_support: 0, token_f1: null, null_accuracy: null },
+  ...{ partial_precision: null, partial_recall: null, partial_f1: null },
+};
+
 /** Evidence metrics; the field names are those of the reports. A mean over no pairs is null. */
 export interface EvidenceMetrics extends PartialMetrics {
   /** Share of the pairs with gold evidence whose predicted words are the gold words. */

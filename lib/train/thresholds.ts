@@ -8,11 +8,18 @@ import { globalThreshold, perClassThresholds } from "./thresholds_criteria.ts";
 import type { CriteriaPredictions } from "./metrics_criteria.ts";
 import type { EvidenceThresholds } from "./aggregation.ts";
 
-/** How decision thresholds may be chosen: one per criterion, one for all, or one half. */
-export const CALIBRATIONS = ["per_class", "global", "fixed"] as const;
+/** How decision thresholds may be chosen. */
+export const CALIBRATIONS = {
+  per_class: "A threshold per criterion with the best F1 on the validation split",
+  global: "One threshold for all criteria with the best macro F1 on the validation split",
+  fixed: "One half for every criterion, and the spans that lead over none",
+} as const;
 
 /** Name of a way to choose thresholds. */
-export type Calibration = (typeof CALIBRATIONS)[number];
+export type Calibration = keyof typeof CALIBRATIONS;
+
+/** The names of CALIBRATIONS. */
+export const CALIBRATION_NAMES = Object.keys(CALIBRATIONS) as [Calibration, ...Calibration[]];
 
 /** The thresholds of a checkpoint. */
 export interface Thresholds {

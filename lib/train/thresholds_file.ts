@@ -6,7 +6,7 @@ import { join } from "node:path";
 import { z } from "zod";
 import { storageError } from "../support/errors.ts";
 import { diskFileSystem, type FileSystem, readText } from "../support/file_system.ts";
-import { CALIBRATIONS, defaultThresholds, type Thresholds } from "./thresholds.ts";
+import { CALIBRATION_NAMES, defaultThresholds, type Thresholds } from "./thresholds.ts";
 
 /** The file's name within a checkpoint. */
 export const THRESHOLDS_FILE = "thresholds.json";
@@ -16,7 +16,7 @@ const FORMAT = "winnow-thresholds/1";
 /** The schema of `thresholds.json`. */
 export const thresholdsSchema = z.strictObject({
   format: z.literal(FORMAT),
-  calibration: z.enum(CALIBRATIONS).describe("how they were chosen on the validation split; fixed: not at all"),
+  calibration: z.enum(CALIBRATION_NAMES).describe("how they were chosen on the validation split; fixed: not at all"),
   criteria: z.record(z.string(), z.number().min(0).max(1))
     .describe("by criterion, which is predicted where probability ≥ threshold"),
   evidence: z.strictObject({
