@@ -9,6 +9,7 @@ import { dataReportSchema } from "../lib/report/data_report.ts";
 import { modelRecordSchema } from "../lib/report/model_schema.ts";
 import { predictionSchema } from "../lib/report/prediction.ts";
 import { evaluationReportSchema, summaryReportSchema } from "../lib/report/schema.ts";
+import { thresholdsSchema } from "../lib/train/thresholds_file.ts";
 
 /** Each contract's file in contracts/ and the schema that it is made from. */
 export const contracts: Record<string, z.ZodType> = {
@@ -19,6 +20,7 @@ export const contracts: Record<string, z.ZodType> = {
   "model.schema.json": modelRecordSchema,
   "prediction.schema.json": predictionSchema,
   "summary_report.schema.json": summaryReportSchema,
+  "thresholds.schema.json": thresholdsSchema,
 };
 
 /** The text of a contract: JSON Schema, draft 2020-12. */

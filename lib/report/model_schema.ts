@@ -56,9 +56,6 @@ const settings = {
   evidence_thresholds: evidenceThresholds,
 };
 
-/** Thresholds of a model. */
-export type Thresholds = Pick<PredictionSettings, "thresholds" | "evidence_thresholds">;
-
 /** What prediction needs beside encoder, weights and tokenizer. */
 export type PredictionSettings = z.infer<z.ZodObject<typeof settings>>;
 

@@ -2,7 +2,7 @@
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { bestOf, countEnded, isOwn, summarizeTrial, type TrialSummary } from "../hpo/trial_summary.ts";
-import { type FrozenTrial, listTrials, type StoredStudy, type StudyDatabase } from "../hpo/study_db.ts";
+import { findStudy, type FrozenTrial, listTrials, type StoredStudy, type StudyDatabase } from "../hpo/study_db.ts";
 import { readEvaluationReport, writeEvaluationReport, writeSummaryReport } from "../report/report_file.ts";
 import { metricsTable, studyTable } from "../report/study_table.ts";
 import { VERSION } from "../support/version.ts";
@@ -12,12 +12,15 @@ import {
   describePassedOver,
   type PassedOver,
 } from "./choose_checkpoints.ts";
+import { WEIGHTS_FILE } from "../train/state.ts";
+import { thresholdFields } from "./checkpoint_details.ts";
 import { baselineMetrics, evaluateCheckpoints, type EvaluatedCheckpoint } from "./evaluation.ts";
 import { describeStates, rankable, requireCheckpoint, requireCompleted } from "./find_model.ts";
 import { studyOf, trialOf } from "./find_stored.ts";
 import { reopen, withStudies } from "./stored.ts";
 import { withStoredCheckpoint } from "./study_storage.ts";
-import { checkpointReference, dataReference, experimentsFolder, type StudyContext, thresholdsOf } from "./trial.ts";
+import { recordTestEvaluation } from "./test_evaluations.ts";
+import { checkpointReference, dataReference, experimentsFolder, type StudyContext } from "./trial.ts";
 
 /** A trial in the result of a command. */
 export interface TrialResultLine {
@@ -71,6 +74,12 @@ function progressOf(trials: readonly FrozenTrial[], { study: { n_trials } }: Con
   return { ended, n_trials, finished };
 }
 
+/** What is recorded of a look at the test split. */
+const lookOf = (trial_id: string, tested: readonly EvaluatedCheckpoint[]) => ({
+  trial_id,
+  checkpoints: tested.map(({ checkpoint }) => checkpoint.files[WEIGHTS_FILE]!.sha256),
+});
+
 /** Evaluates the best trial on the test split, writes the summary report and shows the table. */
 export async function concludeStudy(
   db: StudyDatabase,
@@ -100,6 +109,8 @@ export async function concludeStudy(
   const chosen = await chooseCheckpoints(rankable(stored), { experiments, metric, direction });
   describePassedOver(chosen).forEach(say);
   const tested = await evaluateCheckpoints(context, chosen.trial, chosen.checkpoints, "test");
+  const look = lookOf(chosen.trial.trial_id, tested);
+  const test_evaluations = recordTestEvaluation(db, findStudy(db, study.id), look, say);
   const summary = {
     version: VERSION,
     study_id: study.id,
@@ -112,12 +123,15 @@ export async function concludeStudy(
     tested_trial_id: chosen.trial.trial_id,
     passed_over: [...chosen.passedOver],
     test: tested[0]!.metrics,
-    co_best: tested.map(({ checkpoint, metrics }) => ({
+    test_details: tested[0]!.details,
+    co_best: tested.map(({ checkpoint, metrics, thresholds }) => ({
       checkpoint: checkpointReference(experiments, checkpoint),
       test: metrics,
+      ...thresholdFields(thresholds),
     })),
+    test_evaluations,
     baseline: baselineMetrics(context),
-    thresholds: thresholdsOf(context),
+    ...thresholdFields(tested[0]!.thresholds),
     config: JSON.parse(JSON.stringify(config)),
     adapter: { name: context.gpu.name },
     data: dataReference(context),
@@ -249,11 +263,14 @@ export async function evaluateOneTrial(
     describePassedOver(chosen).forEach(say);
     const { trial, passedOver } = chosen;
     const tested = await evaluateCheckpoints(context, trial, chosen.checkpoints, "test");
+    recordTestEvaluation(db, findStudy(db, study.id), lookOf(trialId, tested), say);
     const { format: _format, written: _written, ...report } = await readEvaluationReport(experiments, trialId);
-    const [{ checkpoint, metrics: test }] = tested as [EvaluatedCheckpoint];
+    const [{ checkpoint, metrics: test, details, thresholds }] = tested as [EvaluatedCheckpoint];
     const path = await writeEvaluationReport(experiments, {
       ...report,
+      ...thresholdFields(thresholds),
       test,
+      test_details: details,
       test_checkpoint: checkpointReference(experimentsFolder(config), checkpoint),
       passed_over: [...passedOver],
     });

@@ -6,6 +6,7 @@ import { planEngine } from "../train/engine_plan.ts";
 import { evaluateSplit } from "../train/evaluator.ts";
 import { flatMetrics, majorityBaseline, wholeTextBaseline } from "../train/metrics.ts";
 import { checkSignature, loadArrays, readState } from "../train/state.ts";
+import { type CheckpointDetails, checkpointDetails } from "./checkpoint_details.ts";
 import { initialiseParameters } from "./model_source.ts";
 import {
   AUGMENTATION_KEY,
@@ -23,13 +24,10 @@ export type EvaluatedSplit = "test" | "validation";
 /** A checkpoint with its metrics on a split. */
 export interface EvaluatedCheckpoint {
   readonly checkpoint: Checkpoint;
+  /** At the checkpoint's thresholds; those of validation under the names of training, at one half as training had them. */
   readonly metrics: Record<string, number>;
-}
-
-/** Metrics under the names of the study's metrics: the loss of the test split is not the validation's. */
-function named(metrics: Record<string, number>, split: EvaluatedSplit): Record<string, number> {
-  const { validation_loss, ...rest } = metrics;
-  return split === "validation" || validation_loss === undefined ? metrics : { ...rest, loss: validation_loss };
+  readonly details: CheckpointDetails["details"];
+  readonly thresholds: CheckpointDetails["thresholds"];
 }
 
 /** Metrics on a split of always giving the training split's majority answer, and the whole text as evidence. */
@@ -65,8 +63,15 @@ export async function evaluateCheckpoints(
       checkSignature(signature, signatureOf(context), `Checkpoint ${checkpoint.folder}`);
       loadArrays(checkpoint.folder, engine, { moments: false });
       if (state.confidence) engine.loadConfidence(Float32Array.from(state.confidence));
-      const { metrics } = await evaluateSplit(engine, encodedSplits(context).splits[split], evaluateOptions(context));
-      evaluated.push({ checkpoint, metrics: named(metrics, split) });
+      const { metrics, posts } = await evaluateSplit(
+        engine,
+        encodedSplits(context).splits[split],
+        evaluateOptions(context),
+      );
+      const found = await checkpointDetails(context, checkpoint.folder, posts);
+      // Under the names of the study's metrics, but the loss of the test split is not the validation's.
+      const atThresholds = { ...found.details.metrics, loss: metrics["validation_loss"]! };
+      evaluated.push({ checkpoint, metrics: split === "validation" ? metrics : atThresholds, ...found });
     }
     return evaluated;
   } finally {

@@ -3,6 +3,7 @@ import { lengthBuckets, materialise, planBatches } from "../data/batches.ts";
 import type { Example } from "../data/dataset.ts";
 import { encodeExamples } from "../data/encoding.ts";
 import type { TextPrediction } from "../report/prediction.ts";
+import { givenSpans } from "../train/aggregation.ts";
 import { postPredictions } from "../train/evaluator.ts";
 import type { Predictor } from "../train/predictor.ts";
 import { encodingOf, type StoredModel } from "./stored_model.ts";
@@ -41,7 +42,7 @@ export async function* predictTexts(
   chunks: AsyncIterable<readonly TextToPredict[]>,
 ): AsyncGenerator<PredictedText[]> {
   const { settings, tokenizer } = model;
-  const { criteria, thresholds, batch_size: batchSize, architecture } = settings;
+  const { criteria, thresholds, evidence_thresholds, batch_size: batchSize, architecture } = settings;
   const encoding = encodingOf(settings);
   const buckets = lengthBuckets(encoding.maxLength);
   for await (const texts of chunks) {
@@ -72,7 +73,8 @@ export async function* predictTexts(
             probability,
             threshold,
             present: probability >= threshold,
-            evidence: posts.spans[place * criteria.length + k]!.map(({ start, end, score }) => ({ start, end, score })),
+            evidence: givenSpans(posts.spans[place * criteria.length + k]!, evidence_thresholds)
+              .map(({ start, end, score }) => ({ start, end, score })),
           };
         }),
       },

@@ -17,7 +17,6 @@ import {
   type ModelRecord,
   modelRecordSchema,
   type PredictionSettings,
-  type Thresholds,
 } from "../report/model_schema.ts";
 import type { Checkpoint } from "../storage/checkpoint.ts";
 import { hashFile, MANIFEST_FILE, readManifest } from "../storage/manifest.ts";
@@ -27,6 +26,7 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { checkpointTensors } from "../train/parameter_arrays.ts";
 import { openPredictor, type Predictor } from "../train/predictor.ts";
 import { CONFIG_FILE, STATE_FILE, WEIGHTS_FILE } from "../train/state.ts";
+import { loadThresholds } from "../train/thresholds_file.ts";
 import { readEncoderConfig, usablePositions } from "../weights/encoder_config.ts";
 import { processEnv } from "../weights/hub_environment.ts";
 import { openSafetensors } from "../weights/safetensors.ts";
@@ -95,14 +95,6 @@ export function encodingOf({ criteria, input }: PredictionSettings): EncodingOpt
   };
 }
 
-/** Thresholds of one half and spans that lead over none. */
-export function defaultThresholds(criteria: readonly string[]): Thresholds {
-  return {
-    thresholds: Object.fromEntries(criteria.map((criterion) => [criterion, 0.5])),
-    evidence_thresholds: { null_threshold: 0, min_span_score: 0 },
-  };
-}
-
 /**
  * What prediction needs of a trial's checkpoint.
  *
@@ -116,13 +108,15 @@ export async function checkpointSettings(checkpoint: Checkpoint, config: Config)
     throw storageError(`${path} cannot be read: ${z.prettifyError(found.error)}`, "Use another checkpoint");
   }
   const { criteria, ...input } = found.data;
+  const thresholds = await loadThresholds(checkpoint.folder, criteria);
   const keys = Object.keys(architectureSchema.shape) as (keyof PredictionSettings["architecture"])[];
   return {
     criteria,
     architecture: architectureSchema.parse(Object.fromEntries(keys.map((key) => [key, config.model[key]]))),
     input,
     batch_size: config.training.batch_size,
-    ...defaultThresholds(criteria),
+    thresholds: { ...thresholds.criteria },
+    evidence_thresholds: { ...thresholds.evidence },
   };
 }
 
