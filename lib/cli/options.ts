@@ -1,4 +1,4 @@
-/** The command lines of train, resume, evaluate, data, translate, cleanup and catalog. Unknown options and missing values are input errors. */
+/** The command lines of train, resume, evaluate, report, data, translate, cleanup and catalog. Unknown options and missing values are input errors. */
 
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import type { Config } from "../config/schema.ts";
@@ -38,6 +38,14 @@ export interface ResumeOptions extends CommonOptions {
 
 /** `evaluate`, of a study's best trial or of one trial. */
 export type EvaluateOptions = CommonOptions & { config?: string } & ({ studyId: string } | { trialId: string });
+
+/** `report`; without a study the latest one is meant. */
+export interface ReportOptions extends CommonOptions {
+  studyId?: string;
+  config?: string;
+  /** Evidence examples with the text of their posts. */
+  withText: boolean;
+}
 
 /** `data` */
 export interface DataOptions extends CommonOptions {
@@ -101,6 +109,18 @@ Evaluates the best checkpoint on the test split again and rewrites the report.
 
   --study-id ID  the best trial of this study
   --trial-id ID  this trial
+  --config FILE  names the experiments folder (paths.experiments)
+${COMMON_HELP}`;
+
+/** The text of `report --help`. */
+export const REPORT_HELP =
+  `usage: deno task report [--study-id ID] [--with-text] [--config FILE] [--json] [key=value ...]
+
+Writes a study's page, study_ID/report.html: one file with all charts and tables, which loads nothing from anywhere. Also
+while the study runs.
+
+  --study-id ID  the study (default: the latest one)
+  --with-text    adds evidence examples in the text of posts of the validation split; the file is data/reports/study_ID.html
   --config FILE  names the experiments folder (paths.experiments)
 ${COMMON_HELP}`;
 
@@ -245,6 +265,19 @@ export function parseEvaluateOptions(args: readonly string[]): EvaluateOptions {
     `Expected one of --study-id and --trial-id but found ${studyId === undefined ? "neither" : "both"}`,
     "Name what to evaluate; the ids stand in the names of the folders in experiments/.",
   );
+}
+
+/** The command line of `report`. @throws inputError */
+export function parseReportOptions(args: readonly string[]): ReportOptions {
+  const { json, overrides, text, id, flag } = parse(args, ["study-id", "config"], "report", ["with-text"]);
+  const studyId = id("study-id"), config = text("config");
+  return {
+    json,
+    overrides,
+    withText: flag("with-text"),
+    ...(studyId === undefined ? {} : { studyId }),
+    ...(config === undefined ? {} : { config }),
+  };
 }
 
 /** The command line of `data`. @throws inputError */

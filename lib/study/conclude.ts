@@ -9,6 +9,7 @@ import { inputError } from "../support/errors.ts";
 import { VERSION } from "../support/version.ts";
 import { baselineMetrics, evaluateTrial } from "./evaluation.ts";
 import { reopen, withStudies } from "./stored.ts";
+import { writeStudyReport } from "./study_report.ts";
 import { withStoredCheckpoint } from "./study_storage.ts";
 import { checkpointReference, dataReference, experimentsFolder, type StudyContext, thresholdsOf } from "./trial.ts";
 
@@ -76,6 +77,7 @@ export async function concludeStudy(
   };
   const path = await writeSummaryReport(config.paths.experiments, summary);
   say(`\n${studyTable(summary)}\n\nreport: ${path}`);
+  await writePage(db, study, config.paths.experiments, say);
   return {
     study_id: study.id,
     metric,
@@ -84,6 +86,21 @@ export async function concludeStudy(
     summary_report: path,
     trials: trials.map((trial) => resultLine(config, trial)),
   };
+}
+
+/** Writes the study's page; the study is no worse off where that fails. */
+async function writePage(
+  db: StudyDatabase,
+  study: StoredStudy,
+  experiments: string,
+  say: (text: string) => void,
+): Promise<void> {
+  try {
+    const { report } = await writeStudyReport(db, study, experiments);
+    say(`page: ${report}`);
+  } catch (error) {
+    say(`warning: the study's page could not be written: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 /** Evaluates a study's best trial on the test split again and rewrites its summary report. */

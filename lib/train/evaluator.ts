@@ -3,7 +3,7 @@ import { type Batch, lengthBuckets, materialise, planBatches } from "../data/bat
 import type { EncodedInput } from "../data/encoding.ts";
 import type { EncodingOptions } from "../data/input_frame.ts";
 import type { ScoredSpan } from "../model/evidence_heads/evidence_head.ts";
-import { aggregateWindows, type InputPrediction, type ScoredEvidence } from "./aggregation.ts";
+import { aggregateWindows, type InputPrediction, type PostPredictions, type ScoredEvidence } from "./aggregation.ts";
 import type { BatchPrediction, Engine } from "./engine.ts";
 import {
   type CriteriaMetrics,
@@ -54,12 +54,12 @@ function evidenceOf(
   return from > to ? undefined : { start: offsets[2 * from]!, end: offsets[2 * to + 1]!, score };
 }
 
-/** Brings predictions back to posts and scores them, whichever engine made them. */
-export function scorePredictions(
+/** Predictions for input rows, whichever engine made them, brought back to posts. */
+function postPredictions(
   inputs: readonly EncodedInput[],
   predictions: readonly Pick<BatchPrediction, "batch" | "probabilities" | "spans">[],
   { criteria, maxSpans, windowAggregation }: Pick<EvaluateOptions, "criteria" | "maxSpans" | "windowAggregation">,
-): Pick<SplitEvaluation, "criteria" | "evidence"> {
+): PostPredictions {
   const perInput: InputPrediction[] = new Array(inputs.length);
   for (const { batch, probabilities, spans } of predictions) {
     const outputs = batch.labels.length / batch.size;
@@ -75,16 +75,33 @@ export function scorePredictions(
       };
     });
   }
-  const posts = aggregateWindows(inputs, perInput, {
-    criteria: criteria.length,
-    aggregation: windowAggregation,
-    maxSpans,
-  });
+  return aggregateWindows(inputs, perInput, { criteria: criteria.length, aggregation: windowAggregation, maxSpans });
+}
+
+/** Brings predictions back to posts and scores them, whichever engine made them. */
+export function scorePredictions(
+  inputs: readonly EncodedInput[],
+  predictions: readonly Pick<BatchPrediction, "batch" | "probabilities" | "spans">[],
+  options: Pick<EvaluateOptions, "criteria" | "maxSpans" | "windowAggregation">,
+): Pick<SplitEvaluation, "criteria" | "evidence"> {
+  const { criteria } = options;
+  const posts = postPredictions(inputs, predictions, options);
   const labels = Uint8Array.from(posts.examples.flatMap((example) => [...example.labels]));
   return {
     criteria: criteriaMetrics({ criteria, probabilities: posts.probabilities, labels }),
     evidence: evidenceMetrics(evidencePairs(posts.examples, posts.spans)),
   };
+}
+
+/** What the engine's present parameters say of encoded posts. */
+export async function predictSplit(
+  engine: Engine,
+  inputs: readonly EncodedInput[],
+  options: EvaluateOptions,
+): Promise<PostPredictions> {
+  const batches = evaluationBatches(inputs, engine.plan.options.batchSize, options);
+  const { predictions } = await engine.evaluate(batches, options);
+  return postPredictions(inputs, predictions, options);
 }
 
 /** Evaluates encoded posts with the engine's present parameters. */

@@ -12,7 +12,7 @@ import { readJsonLines } from "../../lib/support/json_lines.ts";
 export const ROOT = new URL("../..", import.meta.url).pathname;
 
 /** A task of deno.json that the tests run. */
-export type Task = "train" | "resume" | "evaluate" | "data" | "translate" | "catalog" | "cleanup";
+export type Task = "train" | "resume" | "evaluate" | "report" | "data" | "translate" | "catalog" | "cleanup";
 
 /** How a command ended. */
 export interface Finished {
