@@ -27,7 +27,7 @@ function matrix(name: string, counts: readonly (readonly number[])[]): Markup {
         CELL.width - 3
       }" height="${CELL.height - 3}" fill-opacity="${(0.06 + 0.44 * share).toFixed(2)}"/><text class="count" x="${
         px(x + CELL.width / 2 - 1)
-      }" y="${px(y + 23)}">${count}</text><text class="middle" x="${px(x + CELL.width / 2 - 1)}" y="${px(y + 40)}">${
+      }" y="${px(y + 23)}">${count}</text><text class="share" x="${px(x + CELL.width / 2 - 1)}" y="${px(y + 40)}">${
         total === 0 ? "–" : `${Math.round(100 * share)}%`
       }</text>`;
     });

@@ -28,7 +28,7 @@ export function learningCurves(report: StudyReport): Markup | null {
       `${report.metric} on the validation split after each epoch.`,
       [legend(entries), twice((size, kind) => draw(report, "value", report.metric, size, kind))],
     )
-  }<div class="grid">${
+  }<div class="grid two">${
     shown.map(([curve, name]) =>
       figure(name[0]!.toUpperCase() + name.slice(1), null, draw(report, curve, name, SMALL, ""))
     )

@@ -35,7 +35,7 @@ export function parallelCoordinate(report: StudyReport): Markup | null {
   return figure(
     "Parallel coordinates",
     [
-      `A line for each complete trial, darker where ${report.metric} is better; the best one is marked.`,
+      `A line for each complete trial, of a stronger blue where ${report.metric} is better; the best one is marked.`,
       left > 0 && ` Of ${report.parameters.length} parameters the ${parameters.length} most important.`,
     ],
     twice((_, kind) =>

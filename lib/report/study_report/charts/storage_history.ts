@@ -68,7 +68,7 @@ function draw(
     return { x: at(group[0]!.time), y: area.y.from - 1, text };
   });
   return image(size, label, [
-    axes({ area, x, y: { ticks }, xLabel: `${unit} since the first checkpoint`, yLabel: "bytes" }),
+    axes({ area, x, y: { ticks }, xLabel: `${unit} since the first checkpoint`, yLabel: "" }),
     cap,
     markup`<path class="area" d="${d}V${px(area.y.from)}H${px(at(start))}z"/><path class="line complete" d="${d}"/>`,
     dots("pruning", "triangle", marks),
