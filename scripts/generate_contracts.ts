@@ -7,6 +7,7 @@ import { configSchema } from "../lib/config/schema.ts";
 import { catalogSchema } from "../lib/report/catalog.ts";
 import { dataReportSchema } from "../lib/report/data_report.ts";
 import { evaluationReportSchema, summaryReportSchema } from "../lib/report/schema.ts";
+import { thresholdsSchema } from "../lib/train/thresholds_file.ts";
 
 /** Each contract's file in contracts/ and the schema that it is made from. */
 export const contracts: Record<string, z.ZodType> = {
@@ -15,6 +16,7 @@ export const contracts: Record<string, z.ZodType> = {
   "data_report.schema.json": dataReportSchema,
   "evaluation_report.schema.json": evaluationReportSchema,
   "summary_report.schema.json": summaryReportSchema,
+  "thresholds.schema.json": thresholdsSchema,
 };
 
 /** The text of a contract: JSON Schema, draft 2020-12. */

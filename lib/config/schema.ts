@@ -24,6 +24,7 @@ import { PRUNING_STRATEGIES } from "../storage/retention_plan.ts";
 import { BYTE_SIZE_PATTERN } from "../support/byte_size.ts";
 import { TRACKING_STORES } from "../tracking/stores.ts";
 import { SCHEDULES } from "../train/schedule.ts";
+import { CALIBRATIONS } from "../train/thresholds.ts";
 import { augmentationSchema } from "./augmentation.ts";
 import { choice } from "./choices.ts";
 import type { Scalar } from "./conditions.ts";
@@ -228,6 +229,14 @@ export const configSchema = z.strictObject({
       min_delta: z.number().min(0),
     }).nullable(),
     log_every: z.int().min(1).describe("Optimizer steps between loss readbacks"),
+  }),
+  evaluation: z.strictObject({
+    thresholds: choice(CALIBRATIONS)
+      .describe(
+        "How decision thresholds are chosen; they apply to the test split and to predictions, not to the objective",
+      ),
+    bootstrap_samples: z.int().min(0).max(100_000)
+      .describe("Resamples of the posts for the intervals in the reports; 0 for none"),
   }),
   retention: z.strictObject({
     keep_last_n: z.int().min(0).describe("Newest checkpoints of a trial that stay; while it runs at least one does"),

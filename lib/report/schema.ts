@@ -5,14 +5,18 @@
 import { z } from "zod";
 import { AUGMENTATION_METHODS } from "../data/augmentation/registry.ts";
 import { dataFileSchema, sha256, time } from "./fields.ts";
+import {
+  calibrationSchema,
+  criteriaThresholdsSchema,
+  evidenceThresholdsSchema,
+  metricsSchema as metrics,
+  splitDetailsSchema,
+} from "./split_schema.ts";
 
 const uuid = z.uuid();
 const seconds = z.number().min(0);
 const direction = z.enum(["maximize", "minimize"]);
 const json = z.json().meta({ id: "json" });
-
-const metrics = z.record(z.string(), z.number().nullable())
-  .describe("metrics by name, such as criteria/macro_f1; null where one is undefined");
 
 const params = z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()]))
   .describe("the values that the search chose, by configuration key");
@@ -51,6 +55,13 @@ const augmentation = z.strictObject({
 const adapter = z.object({ name: z.string() }).catchall(z.string())
   .describe("the GPU adapter: its name, and what else it says of itself");
 
+/** The thresholds of a checkpoint, calibrated on the validation split and on nothing else. */
+const thresholds = {
+  threshold_calibration: calibrationSchema,
+  thresholds: criteriaThresholdsSchema,
+  evidence_thresholds: evidenceThresholdsSchema,
+};
+
 /** A reference to the resolved configuration: the file, and its hash so that a later change shows. */
 const configReference = z.strictObject({
   path: z.string().describe("relative to the experiments folder"),
@@ -77,11 +88,15 @@ export const evaluationReportSchema = z.strictObject({
     validation: metrics,
     seconds,
   })),
-  validation: metrics.describe("validation metrics of the best checkpoint"),
-  test: metrics.optional().describe(
-    "test metrics of the best checkpoint, if this trial was evaluated on the test split",
+  validation: metrics.describe(
+    "validation metrics of the best checkpoint, as it was chosen: at thresholds of one half",
   ),
-  thresholds: z.record(z.string(), z.number()).describe("decision thresholds by criterion"),
+  validation_details: splitDetailsSchema,
+  test: metrics.optional().describe(
+    "test metrics of the best checkpoint at its thresholds, if this trial was evaluated on the test split",
+  ),
+  test_details: splitDetailsSchema.optional(),
+  ...thresholds,
   config: configReference,
   checkpoint: checkpoint.nullable().describe("the best one"),
   adapter,
@@ -108,6 +123,17 @@ const trialRow = z.strictObject({
   failure: z.string().nullable().describe("why it failed"),
 });
 
+/** The schema of one look at the test split. */
+export const testEvaluationSchema = z.strictObject({
+  time,
+  trial_id: uuid,
+  checkpoints: z.array(sha256).min(1).describe("weights_sha256 of what was evaluated, the best first"),
+  repeat: z.boolean().describe("whether the test split had been looked at before"),
+});
+
+/** One look at the test split. */
+export type TestEvaluation = z.infer<typeof testEvaluationSchema>;
+
 /** The schema of `study_<uuid>/summary_report.json`. */
 export const summaryReportSchema = z.strictObject({
   format: z.literal("winnow-summary-report/1"),
@@ -119,11 +145,14 @@ export const summaryReportSchema = z.strictObject({
   best_trial_id: uuid,
   best_value: z.number().describe("the best trial's objective, on the validation split"),
   trials: z.array(trialRow),
-  test: metrics.describe("test metrics of the best trial's best checkpoint"),
-  co_best: z.array(z.strictObject({ checkpoint, test: metrics }))
-    .describe("the best trial's checkpoints that tie on validation, each with its test metrics"),
+  test: metrics.describe("test metrics of the best trial's best checkpoint, at its thresholds"),
+  test_details: splitDetailsSchema,
+  co_best: z.array(z.strictObject({ checkpoint, test: metrics, ...thresholds }))
+    .describe("the best trial's checkpoints that tie on validation, each with its test metrics and its thresholds"),
+  test_evaluations: z.array(testEvaluationSchema).min(1)
+    .describe("every time that the study's test split was looked at, in order: the first is the honest one"),
   baseline: metrics.describe("test metrics of always predicting the majority"),
-  thresholds: z.record(z.string(), z.number()).describe("decision thresholds by criterion, as used on the test split"),
+  ...thresholds,
   config: z.record(z.string(), json).describe("the resolved configuration of the study"),
   adapter,
   data,

@@ -7,11 +7,14 @@ import { readEvaluationReport, writeEvaluationReport, writeSummaryReport } from 
 import { studyTable } from "../report/study_table.ts";
 import { inputError } from "../support/errors.ts";
 import { VERSION } from "../support/version.ts";
-import { baselineMetrics, evaluateTrial } from "./evaluation.ts";
+import { WEIGHTS_FILE } from "../train/state.ts";
+import { baselineMetrics, evaluateTrial, type TestedCheckpoint } from "./evaluation.ts";
+import { thresholdFields } from "./checkpoint_details.ts";
 import { reopen, withStudies } from "./stored.ts";
 import { writeStudyReport } from "./study_report.ts";
 import { withStoredCheckpoint } from "./study_storage.ts";
-import { checkpointReference, dataReference, experimentsFolder, type StudyContext, thresholdsOf } from "./trial.ts";
+import { recordTestEvaluation } from "./test_evaluations.ts";
+import { checkpointReference, dataReference, experimentsFolder, type StudyContext } from "./trial.ts";
 
 /** A trial in the result of a command. */
 export interface TrialResultLine {
@@ -41,6 +44,12 @@ const resultLine = (config: Config, trial: TrialSummary): TrialResultLine => ({
   checkpoint: trial.checkpoint === null ? null : join(config.paths.experiments, trial.checkpoint),
 });
 
+/** What is recorded of a look at the test split. */
+const lookOf = (trial_id: string, tested: readonly TestedCheckpoint[]) => ({
+  trial_id,
+  checkpoints: tested.map(({ checkpoint }) => checkpoint.files[WEIGHTS_FILE]!.sha256),
+});
+
 /** Evaluates the best trial on the test split, writes the summary report and shows the table. */
 export async function concludeStudy(
   db: StudyDatabase,
@@ -57,6 +66,12 @@ export async function concludeStudy(
   );
   const bestSummary = summarizeTrial(best);
   const tested = await evaluateTrial(context, bestSummary);
+  const test_evaluations = recordTestEvaluation(
+    db,
+    findStudy(db, study.id),
+    lookOf(bestSummary.trial_id, tested),
+    say,
+  );
   const { metric, direction } = config.study;
   const experiments = experimentsFolder(config);
   const summary = {
@@ -68,9 +83,15 @@ export async function concludeStudy(
     best_value: bestSummary.value!,
     trials,
     test: tested[0]!.test,
-    co_best: tested.map(({ checkpoint, test }) => ({ checkpoint: checkpointReference(experiments, checkpoint), test })),
+    test_details: tested[0]!.details,
+    co_best: tested.map(({ checkpoint, test, thresholds }) => ({
+      checkpoint: checkpointReference(experiments, checkpoint),
+      test,
+      ...thresholdFields(thresholds),
+    })),
+    test_evaluations,
     baseline: baselineMetrics(context),
-    thresholds: thresholdsOf(context),
+    ...thresholdFields(tested[0]!.thresholds),
     config: JSON.parse(JSON.stringify(config)),
     adapter: { name: context.gpu.name },
     data: dataReference(context),
@@ -132,9 +153,15 @@ export async function evaluateOneTrial(
     const { config } = context;
     const trial = await withStoredCheckpoint(experiments, summarizeTrial(found.trial));
     const tested = await evaluateTrial(context, trial);
+    recordTestEvaluation(db, found.study, lookOf(trialId, tested), say);
     const { format: _format, written: _written, ...report } = await readEvaluationReport(experiments, trialId);
-    const test = tested[0]!.test;
-    const path = await writeEvaluationReport(experiments, { ...report, test });
+    const { test, details, thresholds } = tested[0]!;
+    const path = await writeEvaluationReport(experiments, {
+      ...report,
+      ...thresholdFields(thresholds),
+      test,
+      test_details: details,
+    });
     const baseline = baselineMetrics(context);
     const { metric } = config.study;
     say(studyTable({ metric, best_trial_id: trialId, trials: [trial], test, baseline }));

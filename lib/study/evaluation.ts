@@ -9,6 +9,7 @@ import { planEngine } from "../train/engine_plan.ts";
 import { evaluateSplit } from "../train/evaluator.ts";
 import { flatMetrics, majorityBaseline, wholeTextBaseline } from "../train/metrics.ts";
 import { checkSignature, loadArrays, readState } from "../train/state.ts";
+import { type CheckpointDetails, checkpointDetails } from "./checkpoint_details.ts";
 import { initialiseParameters } from "./model_source.ts";
 import {
   AUGMENTATION_KEY,
@@ -23,13 +24,10 @@ import {
 /** A checkpoint with its test metrics. */
 export interface TestedCheckpoint {
   readonly checkpoint: Checkpoint;
+  /** At the checkpoint's thresholds. */
   readonly test: Record<string, number>;
-}
-
-/** Test metrics under the names of the study's metrics: the loss is not the validation's here. */
-function testMetrics(metrics: Record<string, number>): Record<string, number> {
-  const { validation_loss, ...rest } = metrics;
-  return validation_loss === undefined ? rest : { ...rest, loss: validation_loss };
+  readonly details: CheckpointDetails["details"];
+  readonly thresholds: CheckpointDetails["thresholds"];
 }
 
 /** Test metrics of always giving the majority's answer, and the whole text as evidence. */
@@ -73,8 +71,10 @@ export async function evaluateTrial(study: StudyContext, trial: TrialSummary): P
       loadArrays(checkpoint.folder, engine, { moments: false });
       if (state.confidence) engine.loadConfidence(Float32Array.from(state.confidence));
       const { test } = encodedSplits(context).splits;
-      const { metrics } = await evaluateSplit(engine, test, evaluateOptions(context));
-      tested.push({ checkpoint, test: testMetrics(metrics) });
+      const { metrics, posts } = await evaluateSplit(engine, test, evaluateOptions(context));
+      const found = await checkpointDetails(context, checkpoint.folder, posts);
+      // Under the names of the study's metrics, but the loss is not the validation's here.
+      tested.push({ checkpoint, test: { ...found.details.metrics, loss: metrics["validation_loss"]! }, ...found });
     }
     return tested;
   } finally {

@@ -11,8 +11,10 @@ import { inputError } from "../support/errors.ts";
 import { randomStream } from "../support/rng.ts";
 import { openEngine } from "../train/engine.ts";
 import { planEngine } from "../train/engine_plan.ts";
-import { predictSplit } from "../train/evaluator.ts";
+import { givenSpans } from "../train/aggregation.ts";
+import { evaluateSplit } from "../train/evaluator.ts";
 import { loadArrays, readState } from "../train/state.ts";
+import { loadThresholds } from "../train/thresholds_file.ts";
 import { initialiseParameters } from "./model_source.ts";
 import { reopen } from "./stored.ts";
 import type { ExampleMaker } from "./study_report.ts";
@@ -56,11 +58,13 @@ async function evidenceExamples(
     loadArrays(checkpoint.folder, engine, { moments: false });
     if (state.confidence) engine.loadConfidence(Float32Array.from(state.confidence));
     const options = evaluateOptions(context);
-    const posts = await predictSplit(engine, encodedSplits(context).splits.validation, options);
+    const { posts } = await evaluateSplit(engine, encodedSplits(context).splits.validation, options);
     const { criteria } = data.dataset;
+    const { evidence } = await loadThresholds(checkpoint.folder, criteria);
     const found = posts.examples.flatMap((example, row) =>
       criteria.flatMap((criterion, k): EvidenceExample[] => {
-        const gold = example.allEvidence[k]!, given = posts.spans[row * criteria.length + k]!;
+        const gold = example.allEvidence[k]!,
+          given = givenSpans(posts.spans[row * criteria.length + k]!, evidence);
         const outcome = outcomeOf(gold, given);
         if (outcome === null) return [];
         const probability = posts.probabilities[row * criteria.length + k]!;

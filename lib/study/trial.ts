@@ -18,8 +18,8 @@ import type { Tokenizer } from "../text/tokenizer.ts";
 import { parameterGroups } from "../model/parameter_groups.ts";
 import { type Engine, openEngine } from "../train/engine.ts";
 import type { EngineOptions } from "../train/engine_plan.ts";
-import type { EvaluateOptions } from "../train/evaluator.ts";
-import { type EpochRecord, type ModelFiles, type Signature, WEIGHTS_FILE } from "../train/state.ts";
+import { type EvaluateOptions, evaluateSplit } from "../train/evaluator.ts";
+import { type EpochRecord, loadArrays, type ModelFiles, type Signature, WEIGHTS_FILE } from "../train/state.ts";
 import { fit, type TrainingProgress } from "../train/trainer.ts";
 import {
   augmentationReport,
@@ -27,6 +27,7 @@ import {
   type TrainingAugmentation,
   trainingAugmentation,
 } from "./augmentation.ts";
+import { checkpointDetails, thresholdFields } from "./checkpoint_details.ts";
 import { type EncodedSplits, encodeSplits, encodingOptions, type SplitDataset, trainingTexts } from "./data_source.ts";
 import { inputRecord, shortestLength } from "./inputs.ts";
 import {
@@ -213,11 +214,6 @@ export function dataReference({ data }: StudyContext) {
   };
 }
 
-/** Decision thresholds by criterion: one half, until they are calibrated. */
-export function thresholdsOf({ data }: StudyContext): Record<string, number> {
-  return Object.fromEntries(data.dataset.criteria.map((criterion) => [criterion, 0.5]));
-}
-
 /** The absolute form of the experiments folder: checkpoint folders are absolute too. */
 export const experimentsFolder = (config: Config): string => resolve(config.paths.experiments);
 
@@ -284,6 +280,7 @@ export async function runTrial(
       validation: splits.validation,
       training: { ...config.training, epochs: trial.budget },
       evaluation: evaluateOptions(context),
+      calibration: config.evaluation.thresholds,
       seed: config.seed,
       metric,
       direction,
@@ -331,6 +328,13 @@ export async function runTrial(
     });
     trial.enter("finishing");
     const value = result.best.validation[metric]!;
+    const evaluated = performance.now();
+    // Anew, since the best epoch may be of an earlier process; its weights are in the checkpoint.
+    if (config.tuning.mode !== "full") initialiseParameters(engine, context.model, config.seed);
+    loadArrays(result.checkpoint.folder, engine, { moments: false });
+    const { posts } = await evaluateSplit(engine, splits.validation, evaluateOptions(context));
+    const { thresholds, details } = await checkpointDetails(context, result.checkpoint.folder, posts);
+    const evaluationSeconds = (performance.now() - evaluated) / 1000;
     const reference = checkpointReference(experimentsFolder(config), result.checkpoint);
     await writeEvaluationReport(experiments, {
       version: VERSION,
@@ -344,7 +348,8 @@ export async function runTrial(
       params: trial.params,
       epochs: [...result.history],
       validation: result.best.validation,
-      thresholds: thresholdsOf(context),
+      validation_details: details,
+      ...thresholdFields(thresholds),
       config: {
         path: join(relative(experiments, folder), "config.yaml"),
         sha256: createHash("sha256").update(yaml).digest("hex"),
@@ -357,6 +362,7 @@ export async function runTrial(
       timings: {
         training: result.history.reduce((sum, { seconds }) => sum + seconds, 0),
         saving: savingSeconds,
+        evaluation: evaluationSeconds,
         total: (performance.now() - started) / 1000,
       },
     });

@@ -26,28 +26,52 @@ export interface PostPredictions {
   spans: ScoredEvidence[][];
 }
 
+/** When the spans of a (post, criterion) are given as evidence. Scores are leads over "no evidence". */
+export interface EvidenceThresholds {
+  /** There is evidence where the best span's score is larger. */
+  readonly null_threshold: number;
+  /** Where there is evidence, further spans are given whose score is larger. */
+  readonly min_span_score: number;
+}
+
+/** What leads over "no evidence" is given: nothing is calibrated. */
+export const PREDICT_ABOVE_NONE: EvidenceThresholds = { null_threshold: 0, min_span_score: 0 };
+
+/** Every span is given: to apply thresholds later, or to choose them. */
+export const ALL_CANDIDATES: EvidenceThresholds = { null_threshold: -Infinity, min_span_score: -Infinity };
+
 /** How the spans of a post's windows are brought together. */
 export interface SpanLimits {
   /** Spans per (post, criterion) at most. */
   maxSpans: number;
-  /** A span is given when its score is larger; 0 by default. */
-  nullThreshold?: number;
+  /** Which are given; those above 0 if not given. */
+  evidence?: EvidenceThresholds;
+}
+
+/** The spans that are given of those that were found, best first: the best one, if it is above the null threshold. */
+export function givenSpans<S extends { readonly score: number }>(
+  candidates: readonly S[],
+  { null_threshold, min_span_score }: EvidenceThresholds,
+): S[] {
+  const [best, ...further] = candidates;
+  return best && best.score > null_threshold ? [best, ...further.filter(({ score }) => score > min_span_score)] : [];
 }
 
 /**
  * The best spans of all windows, no two of which share a character (greedy non-maximum suppression): what neighbouring
- * windows both see is given once. Of equal scores the earlier, then the shorter span wins.
+ * windows both see is given once. Of equal scores the earlier, then the shorter span wins. Whether a span is chosen
+ * depends on better ones only, so that thresholds can be applied afterwards.
  */
-function bestSpans(spans: readonly ScoredEvidence[], { maxSpans, nullThreshold = 0 }: SpanLimits): ScoredEvidence[] {
+function bestSpans(
+  spans: readonly ScoredEvidence[],
+  { maxSpans, evidence = PREDICT_ABOVE_NONE }: SpanLimits,
+): ScoredEvidence[] {
   const chosen: ScoredEvidence[] = [];
-  for (
-    const span of spans.filter(({ score }) => score > nullThreshold)
-      .toSorted((a, b) => b.score - a.score || a.start - b.start || a.end - b.end)
-  ) {
+  for (const span of spans.toSorted((a, b) => b.score - a.score || a.start - b.start || a.end - b.end)) {
     if (chosen.length === maxSpans) break;
     if (chosen.every(({ start, end }) => span.end <= start || end <= span.start)) chosen.push(span);
   }
-  return chosen;
+  return givenSpans(chosen, evidence);
 }
 
 function combined(probabilities: readonly number[], aggregation: EncodingOptions["aggregation"]): number {

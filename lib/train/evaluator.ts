@@ -3,16 +3,27 @@ import { type Batch, lengthBuckets, materialise, planBatches } from "../data/bat
 import type { EncodedInput } from "../data/encoding.ts";
 import type { EncodingOptions } from "../data/input_frame.ts";
 import type { ScoredSpan } from "../model/evidence_heads/evidence_head.ts";
-import { aggregateWindows, type InputPrediction, type PostPredictions, type ScoredEvidence } from "./aggregation.ts";
+import {
+  aggregateWindows,
+  ALL_CANDIDATES,
+  givenSpans,
+  type InputPrediction,
+  type PostPredictions,
+  type ScoredEvidence,
+} from "./aggregation.ts";
 import type { BatchPrediction, Engine } from "./engine.ts";
 import {
   type CriteriaMetrics,
   criteriaMetrics,
   type EvidenceMetrics,
   evidenceMetrics,
+  type EvidencePair,
   evidencePairs,
+  type EvidenceScore,
+  evidenceScore,
   flatMetrics,
 } from "./metrics.ts";
+import { calibrate, type Calibration, defaultThresholds, thresholdList, type Thresholds } from "./thresholds.ts";
 
 /** How a split is evaluated. */
 export interface EvaluateOptions {
@@ -33,6 +44,15 @@ export interface SplitEvaluation {
   readonly metrics: Record<string, number>;
   readonly criteria: CriteriaMetrics;
   readonly evidence: EvidenceMetrics;
+  /** What the metrics are of: every span that was found, whatever its score. */
+  readonly posts: PostPredictions;
+}
+
+/** Metrics of a split at some thresholds. */
+export interface ScoredPosts extends Pick<SplitEvaluation, "criteria" | "evidence"> {
+  readonly pairs: readonly EvidencePair[];
+  /** One of each pair. */
+  readonly scores: readonly EvidenceScore[];
 }
 
 /** The batches of an evaluation, in order; filler rows complete the last of each length. */
@@ -54,7 +74,11 @@ function evidenceOf(
   return from > to ? undefined : { start: offsets[2 * from]!, end: offsets[2 * to + 1]!, score };
 }
 
-/** Predictions for input rows, whichever engine made them, brought back to posts. */
+/** Labels [N, K] of the posts. */
+export const labelsOf = ({ examples }: PostPredictions): Uint8Array =>
+  Uint8Array.from(examples.flatMap((example) => [...example.labels]));
+
+/** Predictions brought back to posts, with every span that was found; whichever engine made them. */
 function postPredictions(
   inputs: readonly EncodedInput[],
   predictions: readonly Pick<BatchPrediction, "batch" | "probabilities" | "spans">[],
@@ -75,36 +99,57 @@ function postPredictions(
       };
     });
   }
-  return aggregateWindows(inputs, perInput, { criteria: criteria.length, aggregation: windowAggregation, maxSpans });
+  return aggregateWindows(inputs, perInput, {
+    criteria: criteria.length,
+    aggregation: windowAggregation,
+    maxSpans,
+    evidence: ALL_CANDIDATES,
+  });
 }
 
-/** Brings predictions back to posts and scores them, whichever engine made them. */
-export function scorePredictions(
-  inputs: readonly EncodedInput[],
-  predictions: readonly Pick<BatchPrediction, "batch" | "probabilities" | "spans">[],
-  options: Pick<EvaluateOptions, "criteria" | "maxSpans" | "windowAggregation">,
-): Pick<SplitEvaluation, "criteria" | "evidence"> {
-  const { criteria } = options;
-  const posts = postPredictions(inputs, predictions, options);
-  const labels = Uint8Array.from(posts.examples.flatMap((example) => [...example.labels]));
+/** The metrics of posts at some thresholds; at the default ones if none are given. */
+export function scorePosts(
+  posts: PostPredictions,
+  criteria: readonly string[],
+  thresholds: Thresholds = defaultThresholds(criteria),
+): ScoredPosts {
+  const { examples, probabilities, spans } = posts;
+  const pairs = evidencePairs(examples, spans.map((candidates) => givenSpans(candidates, thresholds.evidence)));
+  const scores = pairs.map(evidenceScore);
   return {
-    criteria: criteriaMetrics({ criteria, probabilities: posts.probabilities, labels }),
-    evidence: evidenceMetrics(evidencePairs(posts.examples, posts.spans)),
+    criteria: criteriaMetrics(
+      { criteria, probabilities, labels: labelsOf(posts) },
+      thresholdList(thresholds, criteria),
+    ),
+    evidence: evidenceMetrics(pairs, scores),
+    pairs,
+    scores,
   };
 }
 
-/** What the engine's present parameters say of encoded posts. */
-export async function predictSplit(
-  engine: Engine,
-  inputs: readonly EncodedInput[],
-  options: EvaluateOptions,
-): Promise<PostPredictions> {
-  const batches = evaluationBatches(inputs, engine.plan.options.batchSize, options);
-  const { predictions } = await engine.evaluate(batches, options);
-  return postPredictions(inputs, predictions, options);
+/** Chooses thresholds by the predictions for the validation split. */
+export function calibratePosts(
+  posts: PostPredictions,
+  criteria: readonly string[],
+  calibration: Calibration,
+): Thresholds {
+  const candidates = evidencePairs(posts.examples, posts.spans)
+    .map(({ criterion, gold, predicted }) => ({ criterion, gold, candidates: predicted }));
+  return calibrate(calibration, { criteria, probabilities: posts.probabilities, labels: labelsOf(posts) }, candidates);
 }
 
-/** Evaluates encoded posts with the engine's present parameters. */
+/** Brings predictions back to posts and scores them at the default thresholds, whichever engine made them. */
+export function scorePredictions(
+  inputs: readonly EncodedInput[],
+  predictions: Parameters<typeof postPredictions>[1],
+  options: Pick<EvaluateOptions, "criteria" | "maxSpans" | "windowAggregation">,
+): Pick<SplitEvaluation, "criteria" | "evidence" | "posts"> {
+  const posts = postPredictions(inputs, predictions, options);
+  const { criteria, evidence } = scorePosts(posts, options.criteria);
+  return { criteria, evidence, posts };
+}
+
+/** Evaluates encoded posts with the engine's present parameters, at the default thresholds. */
 export async function evaluateSplit(
   engine: Engine,
   inputs: readonly EncodedInput[],
@@ -112,10 +157,9 @@ export async function evaluateSplit(
 ): Promise<SplitEvaluation> {
   const batches = evaluationBatches(inputs, engine.plan.options.batchSize, options);
   const { predictions, criteriaLoss, spanLoss } = await engine.evaluate(batches, options);
-  const { criteria, evidence } = scorePredictions(inputs, predictions, options);
+  const scored = scorePredictions(inputs, predictions, options);
   return {
-    metrics: { ...flatMetrics(criteria, evidence), validation_loss: criteriaLoss + spanLoss },
-    criteria,
-    evidence,
+    ...scored,
+    metrics: { ...flatMetrics(scored.criteria, scored.evidence), validation_loss: criteriaLoss + spanLoss },
   };
 }

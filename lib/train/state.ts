@@ -107,8 +107,17 @@ export interface StateCopy {
   readonly files: ReadonlyMap<string, string | Uint8Array>;
 }
 
-/** Copies a run's state out of the device, of the weights those that are trained. */
-export async function copyState(engine: Engine, state: TrainerState, files: ModelFiles): Promise<StateCopy> {
+/**
+ * Copies a run's state out of the device, of the weights those that are trained.
+ *
+ * @param more Texts of further files by name
+ */
+export async function copyState(
+  engine: Engine,
+  state: TrainerState,
+  files: ModelFiles,
+  more: ReadonlyMap<string, string> = new Map(),
+): Promise<StateCopy> {
   const trainedOnly = { trainedOnly: true };
   const weights: TensorToWrite[] = [];
   for (const { name, shape, data } of engine.tensors("average", trainedOnly)) {
@@ -133,6 +142,7 @@ export async function copyState(engine: Engine, state: TrainerState, files: Mode
       [STATE_FILE, JSON.stringify(stored, null, 2) + "\n"],
       [CONFIG_FILE, JSON.stringify(files.config, null, 2) + "\n"],
       ...files.tokenizer,
+      ...more,
     ]),
   };
 }

@@ -11,7 +11,7 @@ import { type Background, createBackground } from "../support/background.ts";
 import { WinnowError } from "../support/errors.ts";
 import { diskFileSystem, type FileSystem } from "../support/file_system.ts";
 import type { Engine, StepMetrics } from "./engine.ts";
-import { type EvaluateOptions, evaluateSplit } from "./evaluator.ts";
+import { calibratePosts, type EvaluateOptions, evaluateSplit } from "./evaluator.ts";
 import { learningRateAt, type Schedule, warmupSteps } from "./schedule.ts";
 import {
   checkSignature,
@@ -25,6 +25,8 @@ import {
   type TrainerState,
   writeCopy,
 } from "./state.ts";
+import type { Calibration } from "./thresholds.ts";
+import { THRESHOLDS_FILE, thresholdsText } from "./thresholds_file.ts";
 
 /** Settings of a run; names and meanings are the configuration's. */
 export interface TrainingOptions {
@@ -56,6 +58,8 @@ export interface FitOptions {
   readonly validation: readonly EncodedInput[];
   readonly training: TrainingOptions;
   readonly evaluation: EvaluateOptions;
+  /** How the thresholds of each epoch's checkpoint are chosen, on the validation split. */
+  readonly calibration: Calibration;
   readonly seed: number;
   /** The validation metric that decides best checkpoint and early stopping. */
   readonly metric: string;
@@ -207,13 +211,17 @@ async function train(options: FitOptions, saves: Background): Promise<FitResult>
       options.onProgress?.({ epoch, epochs: training.epochs, step, steps: totalSteps, learningRate, metrics: last });
     }
   };
-  const save = async (kind: string, metrics: Record<string, number | null>) => {
+  const save = async (
+    kind: string,
+    metrics: Record<string, number | null>,
+    more: ReadonlyMap<string, string> = new Map(),
+  ) => {
     // First, so that there is never more than one copy.
     await saves.settle();
     const started = performance.now();
     if (engine.plan.options.model.loss.adaptive) state.confidence = [...await engine.confidence()];
     const info = { step: state.step, epoch: state.epoch, kind, metrics };
-    const copy = await copyState(engine, state, options.files);
+    const copy = await copyState(engine, state, options.files, more);
     savedStep = info.step;
     const publish = () =>
       publishCheckpoint(
@@ -269,7 +277,7 @@ async function train(options: FitOptions, saves: Background): Promise<FitResult>
       }
     }
     await drain();
-    const { metrics } = await evaluateSplit(engine, options.validation, evaluation);
+    const { metrics, posts } = await evaluateSplit(engine, options.validation, evaluation);
     const value = metrics[metric];
     if (value === undefined) throw new RangeError(`Expected a validation metric named "${metric}"`);
     const record: EpochRecord = {
@@ -291,7 +299,10 @@ async function train(options: FitOptions, saves: Background): Promise<FitResult>
     options.onEpoch?.(record);
     // One that is as good as the best is saved whatever the interval: without it the best would be lost.
     const isDue = state.epoch % options.retention.min_interval_epochs === 0 || gain >= 0 || isOver(state);
-    if (isDue) await save("epoch", metrics);
+    if (isDue) {
+      const thresholds = calibratePosts(posts, evaluation.criteria, options.calibration);
+      await save("epoch", metrics, new Map([[THRESHOLDS_FILE, thresholdsText(thresholds)]]));
+    }
   }
 
   await saves.settle();
