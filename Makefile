@@ -11,7 +11,7 @@ CONFIG ?= configs/quickstart.yaml
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test lint fmt train resume evaluate data cleanup catalog bench clean
+.PHONY: help setup quickstart test lint fmt train resume evaluate report data cleanup catalog bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -39,6 +39,9 @@ resume: setup ## continues an interrupted study: make resume [STUDY=ID]
 
 evaluate: setup ## make evaluate STUDY=ID or TRIAL=ID
 	@deno task evaluate $(if $(STUDY),--study-id $(STUDY)) $(if $(TRIAL),--trial-id $(TRIAL)) $(ARGS)
+
+report: setup ## a study's page in one HTML file: make report [STUDY=ID] [ARGS=--with-text]
+	@deno task report $(if $(STUDY),--study-id $(STUDY)) $(ARGS)
 
 data: setup ## reports on a dataset: make data CONFIG=FILE ARGS="--json data.id=FOLDER"
 	@deno task data --config $(CONFIG) $(ARGS)

@@ -1,4 +1,4 @@
-/** The command lines of train, resume, evaluate, predict, export, data, translate, cleanup and catalog. Unknown options and missing values are input errors. */
+/** The command lines of train, resume, evaluate, report, predict, export, data, translate, cleanup and catalog. Unknown options and missing values are input errors. */
 
 import { parseArgs, type ParseArgsOptionsConfig } from "node:util";
 import type { Config } from "../config/schema.ts";
@@ -64,6 +64,14 @@ export interface PredictOptions extends ModelOptions {
 export interface ExportOptions extends ModelOptions {
   to: string;
   force: boolean;
+}
+
+/** `report`; without a study the latest one is meant. */
+export interface ReportOptions extends CommonOptions {
+  studyId?: string;
+  config?: string;
+  /** Evidence examples with the text of their posts. */
+  withText: boolean;
 }
 
 /** `data` */
@@ -166,6 +174,18 @@ deno task predict --model needs, and a model card (README.md) with the figures. 
   --trial-id ID  this trial
   --to DIR       the folder to make
   --force        replaces an earlier export in that folder
+  --config FILE  names the experiments folder (paths.experiments)
+${COMMON_HELP}`;
+
+/** The text of `report --help`. */
+export const REPORT_HELP =
+  `usage: deno task report [--study-id ID] [--with-text] [--config FILE] [--json] [key=value ...]
+
+Writes a study's page, study_ID/report.html: one file with all charts and tables, which loads nothing from anywhere. Also
+while the study runs.
+
+  --study-id ID  the study (default: the latest one)
+  --with-text    adds evidence examples in the text of posts of the validation split; the file is data/reports/study_ID.html
   --config FILE  names the experiments folder (paths.experiments)
 ${COMMON_HELP}`;
 
@@ -322,6 +342,19 @@ function oneModel(studyId: string | undefined, trialId: string | undefined, what
     `Expected one of --study-id and --trial-id but found ${studyId === undefined ? "neither" : "both"}`,
     `Name ${what}; the ids stand in the names of the folders in experiments/.`,
   );
+}
+
+/** The command line of `report`. @throws inputError */
+export function parseReportOptions(args: readonly string[]): ReportOptions {
+  const { json, overrides, text, id, flag } = parse(args, ["study-id", "config"], "report", ["with-text"]);
+  const studyId = id("study-id"), config = text("config");
+  return {
+    json,
+    overrides,
+    withText: flag("with-text"),
+    ...(studyId === undefined ? {} : { studyId }),
+    ...(config === undefined ? {} : { config }),
+  };
 }
 
 /**

@@ -7,7 +7,7 @@ export const studyDatabasePath = (experiments: string): string => join(experimen
 /** The tracking store, in MLflow's schema. */
 export const trackingDatabasePath = (experiments: string): string => join(experiments, "mlflow.db");
 
-/** One study's folder: summary_report.json. */
+/** One study's folder: summary_report.json, report.html, logs. */
 export const studyFolder = (experiments: string, studyId: string): string => join(experiments, `study_${studyId}`);
 
 /** What a study's tracking store has not got yet. */
@@ -21,8 +21,11 @@ export const trialFolder = (experiments: string, trialId: string): string => joi
 export const checkpointsFolder = (experiments: string, trialId: string): string =>
   join(trialFolder(experiments, trialId), "checkpoints");
 
-/** Text of posts that was made from the dataset (back-translations): it lies here and nowhere else. */
+/** Text of posts that was made from the dataset (back-translations, reports with text): it lies here and nowhere else. */
 export const postTextFolder = (experiments: string): string => join(experiments, "data");
+
+/** The folder in `postTextFolder` of the pages about studies that hold text of posts. */
+export const TEXT_REPORTS = "reports";
 
 /** A few pages that are given up when the disk is full, so that the last log lines and a commit have room. */
 export const reserveFile = (experiments: string): string => join(experiments, ".reserve");

@@ -18,6 +18,7 @@ import { baselineMetrics, evaluateCheckpoints, type EvaluatedCheckpoint } from "
 import { describeStates, rankable, requireCheckpoint, requireCompleted } from "./find_model.ts";
 import { studyOf, trialOf } from "./find_stored.ts";
 import { reopen, withStudies } from "./stored.ts";
+import { writeStudyReport } from "./study_report.ts";
 import { withStoredCheckpoint } from "./study_storage.ts";
 import { recordTestEvaluation } from "./test_evaluations.ts";
 import { checkpointReference, dataReference, experimentsFolder, type StudyContext } from "./trial.ts";
@@ -138,6 +139,7 @@ export async function concludeStudy(
   };
   const path = await writeSummaryReport(config.paths.experiments, summary);
   say(`\n${studyTable(summary)}\n\nreport: ${path}`);
+  await writePage(db, study, config.paths.experiments, say);
   return {
     study_id: study.id,
     metric,
@@ -155,6 +157,21 @@ function remarks({ trial, passedOver }: ChosenCheckpoints, progress: StudyProgre
     ...(progress.finished ? {} : { progress }),
     ...(passedOver.length === 0 ? {} : { tested_trial_id: trial.trial_id, passed_over: passedOver }),
   };
+}
+
+/** Writes the study's page; the study is no worse off where that fails. */
+async function writePage(
+  db: StudyDatabase,
+  study: StoredStudy,
+  experiments: string,
+  say: (text: string) => void,
+): Promise<void> {
+  try {
+    const { report } = await writeStudyReport(db, study, experiments);
+    say(`page: ${report}`);
+  } catch (error) {
+    say(`warning: the study's page could not be written: ${error instanceof Error ? error.message : error}`);
+  }
 }
 
 /** Evaluates a study's best trial on the test split again and rewrites its summary report. */

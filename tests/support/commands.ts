@@ -18,6 +18,7 @@ export type Task =
   | "evaluate"
   | "predict"
   | "export"
+  | "report"
   | "data"
   | "translate"
   | "catalog"

@@ -3,6 +3,7 @@ import {
   parseCleanupOptions,
   parseDataOptions,
   parseEvaluateOptions,
+  parseReportOptions,
   parseResumeOptions,
   parseTrainOptions,
 } from "../../lib/cli/options.ts";
@@ -120,4 +121,17 @@ Deno.test("cleanup: changes nothing unless told, ids and flags", () => {
   ) {
     assert.throws(() => parseCleanupOptions(args), message);
   }
+});
+
+Deno.test("report: a study or the latest, text of posts only where it is asked for", () => {
+  assert.deepEqual(parseReportOptions(["seed=1"]), { json: false, overrides: ["seed=1"], withText: false });
+  assert.deepEqual(parseReportOptions(["--study-id", "a-1", "--with-text", "--config=b.yaml", "--json"]), {
+    json: true,
+    overrides: [],
+    withText: true,
+    studyId: "a-1",
+    config: "b.yaml",
+  });
+  assert.throws(() => parseReportOptions(["--study-id", "../x"]), WinnowError);
+  assert.throws(() => parseReportOptions(["--text"]), WinnowError);
 });
