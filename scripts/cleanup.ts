@@ -7,9 +7,9 @@ import { cleanUp, cleanupText } from "../lib/study/cleanup.ts";
 await runCommand({
   help: CLEANUP_HELP,
   parse: parseCleanupOptions,
-  async main({ config: file = DEFAULT_CONFIG, overrides, execute, studyId, data }, { output }) {
-    const { paths } = loadConfig({ file, overrides });
-    const report = await cleanUp(paths.experiments, { execute, studyId, data });
+  async main({ config: file = DEFAULT_CONFIG, overrides, execute, studyId, data, posts }, { output }) {
+    const config = loadConfig({ file, overrides });
+    const report = await cleanUp(config.paths.experiments, { execute, studyId, data, posts, config });
     output.say(cleanupText(report));
     return report;
   },

@@ -85,6 +85,8 @@ export interface CleanupOptions extends CommonOptions {
   studyId?: string;
   execute: boolean;
   data: boolean;
+  /** Ids of posts; only what is of them goes then. */
+  posts?: string[];
 }
 
 const COMMON_HELP = `  --json         progress to stderr, the result as one JSON object on the last line of stdout
@@ -201,6 +203,7 @@ ${COMMON_HELP}`;
 /** The text of `cleanup --help`. */
 export const CLEANUP_HELP =
   `usage: deno task cleanup [--execute] [--study-id ID] [--data] [--config FILE] [--json] [key=value ...]
+       deno task cleanup --post ID [--post ID ...] [--execute] [--config FILE] [--json] [key=value ...]
 
 Lists what can go from the experiments folder, with sizes and reasons: checkpoints that retention does not keep, those of
 failed and pruned trials, and what crashes have left. Never what a resume or the best trials need.
@@ -208,7 +211,9 @@ failed and pruned trials, and what crashes have left. Never what a resume or the
   --execute      deletes what is listed; without it nothing is changed
   --study-id ID  only this study (default: all, and what belongs to none)
   --data         also text of posts in the experiments folder (data/): back-translations, generated samples
-  --config FILE  names the experiments folder (paths.experiments)
+  --post ID      only what is of this post, and all of it: in samples, back-translations, logs, reports and MLflow's copies
+                 of them; says what holds it and cannot be changed (the dataset, weights)
+  --config FILE  names the experiments folder (paths.experiments); with --post its dataset is looked into as well
 ${COMMON_HELP}`;
 
 /** The text of `catalog --help`. */
@@ -221,11 +226,18 @@ input formats, augmentation methods, optimizers, schedules. Above each list stan
   -h, --help     this text`;
 
 /** parseArgs with errors that name the option, and positionals checked to be overrides. */
-function parse(args: readonly string[], names: readonly string[], command: string, flags: readonly string[] = []) {
+function parse(
+  args: readonly string[],
+  names: readonly string[],
+  command: string,
+  flags: readonly string[] = [],
+  lists: readonly string[] = [],
+) {
   const remedy = `deno task ${command} --help lists the options.`;
   const options: ParseArgsOptionsConfig = { json: { type: "boolean" }, help: { type: "boolean", short: "h" } };
   for (const name of names) options[name] = { type: "string" };
   for (const name of flags) options[name] = { type: "boolean" };
+  for (const name of lists) options[name] = { type: "string", multiple: true };
   let parsed;
   try {
     parsed = parseArgs({ args: [...args], options, allowPositionals: true, strict: true });
@@ -238,9 +250,9 @@ function parse(args: readonly string[], names: readonly string[], command: strin
     }
     throw inputError(message.split("\n")[0]!.replace(" argument missing", " needs a value"), remedy);
   }
-  const values = parsed.values as Record<string, string | boolean | undefined>;
-  for (const name of names) {
-    if (values[name] === "") throw inputError(`option --${name} needs a value`, remedy);
+  const values = parsed.values as Record<string, string | boolean | string[] | undefined>;
+  for (const name of [...names, ...lists]) {
+    if ([values[name]].flat().includes("")) throw inputError(`option --${name} needs a value`, remedy);
   }
   for (const argument of parsed.positionals) {
     if (!/^[^=\s]+=|^~[^=\s]+$/.test(argument)) {
@@ -255,6 +267,7 @@ function parse(args: readonly string[], names: readonly string[], command: strin
     overrides: parsed.positionals,
     flag: (name: string) => values[name] === true,
     text: (name: string) => values[name] as string | undefined,
+    list: (name: string) => values[name] as string[] | undefined,
     id: (name: string) => checkId(values[name] as string | undefined, name, remedy),
   };
 }
@@ -410,8 +423,20 @@ export function parseDataOptions(args: readonly string[]): DataOptions {
 
 /** The command line of `cleanup`. @throws inputError */
 export function parseCleanupOptions(args: readonly string[]): CleanupOptions {
-  const { json, overrides, text, id, flag } = parse(args, ["study-id", "config"], "cleanup", ["execute", "data"]);
-  const studyId = id("study-id"), config = text("config");
+  const { json, overrides, text, id, flag, list } = parse(
+    args,
+    ["study-id", "config"],
+    "cleanup",
+    ["execute", "data"],
+    ["post"],
+  );
+  const studyId = id("study-id"), config = text("config"), posts = list("post");
+  if (posts !== undefined && (studyId !== undefined || flag("data"))) {
+    throw inputError(
+      `--post goes with neither --study-id nor --data: a post is taken out of all that is in the folder`,
+      "Run the two cleanups one after the other; deno task cleanup --help lists the options.",
+    );
+  }
   return {
     json,
     overrides,
@@ -419,6 +444,7 @@ export function parseCleanupOptions(args: readonly string[]): CleanupOptions {
     data: flag("data"),
     ...(studyId === undefined ? {} : { studyId }),
     ...(config === undefined ? {} : { config }),
+    ...(posts === undefined ? {} : { posts: [...new Set(posts)] }),
   };
 }
 

@@ -41,23 +41,25 @@ const temporaryName = (name: string) => `.${name}.${Deno.pid}.tmp`;
 export const isTemporaryName = (name: string): boolean => /^\..+\.\d+\.tmp$/.test(name);
 
 /**
- * Replaces the file `path` by `data` (text as UTF-8) in one instant; readers see all of the old or all of the new.
+ * Replaces the file `path` by `data` (text as UTF-8, or pieces as they come) in one instant; readers see all of the old or
+ * all of the new.
  *
  * @throws a storage error when the file system refuses; the old file is untouched then, or, where the very last sync
  * failed, the new one whole.
  */
 export async function writeFileAtomic(
   path: string,
-  data: string | Uint8Array,
+  data: string | Uint8Array | AsyncIterable<Uint8Array>,
   fs: FileSystem = diskFileSystem,
 ): Promise<void> {
-  const bytes = typeof data === "string" ? new TextEncoder().encode(data) : data;
+  const content = typeof data === "string" ? new TextEncoder().encode(data) : data;
+  const pieces = content instanceof Uint8Array ? [content] : content;
   const folder = dirname(resolve(path));
   const aside = join(folder, temporaryName(basename(path)));
   try {
     const file = await fs.open(aside, "replace");
     try {
-      await writeAll(file, bytes);
+      for await (const bytes of pieces) await writeAll(file, bytes);
       await file.sync();
     } finally {
       file.close();
@@ -66,6 +68,11 @@ export async function writeFileAtomic(
     await fs.syncFolder(folder);
   } catch (error) {
     await fs.remove(aside).catch(() => {});
-    throw await asStorageError(error, `writing ${basename(path)}`, resolve(path), bytes.length);
+    throw await asStorageError(
+      error,
+      `writing ${basename(path)}`,
+      resolve(path),
+      content instanceof Uint8Array ? content.length : undefined,
+    );
   }
 }

@@ -4,7 +4,7 @@
  * runs ask. Without `execute` nothing is changed.
  */
 import { join, relative } from "node:path";
-import { configSchema } from "../config/schema.ts";
+import { type Config, configSchema } from "../config/schema.ts";
 import { listStudies, openStudyDatabase, type StoredStudy, type StudyDatabase } from "../hpo/study_db.ts";
 import { alignColumns } from "../report/study_table.ts";
 import { isTemporaryName } from "../storage/atomic_file.ts";
@@ -17,14 +17,18 @@ import { type FolderLock, lockFolder } from "../storage/lock.ts";
 import { carryOut, soundPlan } from "../storage/retention.ts";
 import { decideRetention } from "../storage/retention_plan.ts";
 import { inputError, WinnowError } from "../support/errors.ts";
+import { findPosts } from "./post_removal.ts";
 import { CONFIG, studyPolicy, tightFromOf, trialStandings } from "./study_storage.ts";
 
 /** One thing that can go. */
 export interface CleanupItem {
-  /** `orphan`: a crash left it; `retention`: no study needs it; `unknown`: no study has this trial; `data`: post text. */
-  readonly kind: "orphan" | "retention" | "unknown" | "data";
-  /** What happens: the whole path goes, or the optimizer state in it. */
-  readonly action: "remove" | "drop_optimizer";
+  /**
+   * `orphan`: a crash left it; `retention`: no study needs it; `unknown`: no study has this trial; `data`: post text;
+   * `post`: of the posts that were named.
+   */
+  readonly kind: "orphan" | "retention" | "unknown" | "data" | "post";
+  /** What happens: the whole path goes, or the optimizer state in it, or what it says of posts. */
+  readonly action: "remove" | "drop_optimizer" | "rewrite";
   /** Relative to the experiments folder. */
   readonly path: string;
   readonly bytes: number;
@@ -48,6 +52,10 @@ export interface CleanupOptions {
   readonly studyId?: string | undefined;
   /** Also the texts of posts that were made from datasets. */
   readonly data: boolean;
+  /** Only what is of these posts, by their ids, and nothing else. */
+  readonly posts?: readonly string[] | undefined;
+  /** A configuration whose dataset is looked into for the text of the posts, beside those of the studies. */
+  readonly config?: Config | undefined;
 }
 
 /** A deletion that was found, with what carries it out. */
@@ -72,6 +80,7 @@ export async function cleanUp(experiments: string, options: CleanupOptions): Pro
   const notes: string[] = [];
   using lock = await lockIfFree(experiments, execute, notes);
   const isFree = lock !== null;
+  if (options.posts !== undefined) return await removePosts(experiments, options.posts, options, notes);
   const found: Found[] = [];
   const known = new Set<string>();
   const path = studyDatabasePath(experiments);
@@ -95,9 +104,35 @@ export async function cleanUp(experiments: string, options: CleanupOptions): Pro
       `there is no ${relative(experiments, path)}: trials are left alone, since none can be told from another`,
     );}
   if (data) found.push(...await postText(experiments));
-  if (execute) { for (const one of found) await one.remove(); }
+  return await conclude(experiments, execute, found, notes);
+}
+
+/** Deletes where that is asked for, and reports. */
+async function conclude(
+  experiments: string,
+  executed: boolean,
+  found: readonly Found[],
+  notes: readonly string[],
+): Promise<CleanupReport> {
+  if (executed) { for (const one of found) await one.remove(); }
   const items = found.map(({ remove: _, ...item }) => item);
-  return { experiments, executed: execute, items, bytes: items.reduce((sum, { bytes }) => sum + bytes, 0), notes };
+  return { experiments, executed, items, bytes: items.reduce((sum, { bytes }) => sum + bytes, 0), notes };
+}
+
+/** What is of some posts. */
+async function removePosts(
+  experiments: string,
+  ids: readonly string[],
+  { execute, config }: CleanupOptions,
+  notes: string[],
+): Promise<CleanupReport> {
+  const found = await findPosts(experiments, ids, config ? [config] : []);
+  const items = found.findings.map(({ execute: remove, path, ...rest }): Found => {
+    const inside = relative(experiments, path);
+    // The tracker's copies may lie elsewhere.
+    return { ...rest, kind: "post", path: inside.startsWith("..") ? path : inside, remove };
+  });
+  return await conclude(experiments, execute, items, [...notes, ...found.notes]);
 }
 
 async function lockIfFree(experiments: string, execute: boolean, notes: string[]): Promise<FolderLock | null> {
@@ -260,14 +295,16 @@ async function postText(experiments: string): Promise<Found[]> {
 export function cleanupText({ experiments, executed, items, bytes, notes }: CleanupReport): string {
   const rows = items.map((one) => [
     formatBytes(one.bytes),
-    one.action === "remove" ? one.path : join(one.path, "(optimizer)"),
+    { remove: one.path, drop_optimizer: join(one.path, "(optimizer)"), rewrite: `${one.path} (rewritten)` }[one.action],
     one.reason,
   ]);
   const total = items.length === 0
     ? `nothing to clean up in ${experiments}`
     : executed
     ? `${formatBytes(bytes)} deleted in ${experiments}`
-    : `${formatBytes(bytes)} can go from ${experiments}; \`deno task cleanup --execute\` deletes it`;
+    : `${formatBytes(bytes)} can go from ${experiments}; \`deno task cleanup${
+      items.some(({ kind }) => kind === "post") ? " --post …" : ""
+    } --execute\` deletes it`;
   return [
     ...(rows.length > 0 ? [alignColumns(["size", "path", "why"], rows), ""] : []),
     ...notes.map((note) => `note: ${note}`),

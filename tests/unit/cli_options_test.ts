@@ -99,6 +99,8 @@ for (const [parse, args, message] of BAD) {
 }
 
 Deno.test("cleanup: changes nothing unless told, ids and flags", () => {
+  const { posts } = parseCleanupOptions(["--post", "s_1", "--post=a b/c", "--post", "s_1"]);
+  assert.deepEqual(posts, ["s_1", "a b/c"]);
   assert.deepEqual(parseCleanupOptions([]), { json: false, overrides: [], execute: false, data: false });
   assert.deepEqual(
     parseCleanupOptions([
@@ -115,6 +117,12 @@ Deno.test("cleanup: changes nothing unless told, ids and flags", () => {
   );
   for (
     const [args, message] of [[["--executed"], /unknown option --executed; did you mean --execute\?/], [
+      ["--post="],
+      /option --post needs a value/,
+    ], [
+      ["--post", "a", "--data"],
+      /--post goes with neither --study-id nor --data/,
+    ], [
       ["--study-id=../x"],
       /an id/,
     ]] as const
