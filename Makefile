@@ -11,7 +11,7 @@ CONFIG ?= configs/quickstart.yaml
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test lint fmt train resume evaluate report data cleanup catalog bench clean
+.PHONY: help setup quickstart test lint fmt train resume evaluate predict export report data cleanup catalog bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -42,6 +42,12 @@ evaluate: setup ## make evaluate STUDY=ID or TRIAL=ID
 
 report: setup ## a study's page in one HTML file: make report [STUDY=ID] [ARGS=--with-text]
 	@deno task report $(if $(STUDY),--study-id $(STUDY)) $(ARGS)
+
+predict: setup ## criteria and evidence of texts: make predict INPUT=FILE [STUDY=ID or TRIAL=ID or MODEL=DIR]
+	@deno task predict $(if $(STUDY),--study-id $(STUDY)) $(if $(TRIAL),--trial-id $(TRIAL)) $(if $(MODEL),--model $(MODEL)) $(if $(INPUT),--input $(INPUT)) $(ARGS)
+
+export: setup ## a folder for transformers: make export STUDY=ID or TRIAL=ID TO=DIR
+	@deno task export $(if $(STUDY),--study-id $(STUDY)) $(if $(TRIAL),--trial-id $(TRIAL)) $(if $(TO),--to $(TO)) $(ARGS)
 
 data: setup ## reports on a dataset: make data CONFIG=FILE ARGS="--json data.id=FOLDER"
 	@deno task data --config $(CONFIG) $(ARGS)

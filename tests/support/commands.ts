@@ -53,19 +53,46 @@ function taskLine(task: Task): { env: Record<string, string>; args: string[] } {
   };
 }
 
+/** A task's command as it is started. */
+function commandOf(task: Task, args: readonly string[], env: Record<string, string>, stdin: "null" | "piped") {
+  const line = taskLine(task);
+  return new Deno.Command(Deno.execPath(), {
+    args: [...line.args, ...args],
+    cwd: ROOT,
+    env: { ...ENVIRONMENT, ...line.env, ...env },
+    stdin,
+    stdout: "piped",
+    stderr: "piped",
+  }).spawn();
+}
+
 /** Starts a task's command. `env` is added to the environment of the tests. */
 export function startCommand(task: Task, args: readonly string[], env: Record<string, string> = {}): Running {
-  const line = taskLine(task);
-  return follow(
-    new Deno.Command(Deno.execPath(), {
-      args: [...line.args, ...args],
-      cwd: ROOT,
-      env: { ...ENVIRONMENT, ...line.env, ...env },
-      stdin: "null",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn(),
-  );
+  return follow(commandOf(task, args, env, "null"));
+}
+
+/** Starts a task's command whose stdin the test writes. */
+export function pipeCommand(task: Task, args: readonly string[]): Deno.ChildProcess {
+  return commandOf(task, args, {}, "piped");
+}
+
+/** Runs a task's command with a text on its stdin. */
+export async function feedCommand(task: Task, args: readonly string[], input: string | Uint8Array): Promise<Finished> {
+  const child = pipeCommand(task, args);
+  const { done } = follow(child);
+  const writer = child.stdin.getWriter();
+  // A command that refuses its input does not read it to the end.
+  await writer.write(typeof input === "string" ? new TextEncoder().encode(input) : input)
+    .then(() => writer.close()).catch(() => {});
+  return await done;
+}
+
+/** The line that a shell takes for a task's command, in pipes with other programs. */
+export function shellLine(task: Task, args: readonly string[]): string {
+  const { env, args: deno } = taskLine(task);
+  const words = [...Object.entries({ ...ENVIRONMENT, ...env }).map(([name, value]) => `${name}=${value}`)];
+  return [...words, Deno.execPath(), ...deno, ...args].map((word) => `'${word.replaceAll("'", `'\\''`)}'`).join(" ")
+    .replace(/^/, "env ");
 }
 
 /** Commands under way: what a failed test leaves is ended with its folder. */

@@ -3,6 +3,8 @@ import {
   parseCleanupOptions,
   parseDataOptions,
   parseEvaluateOptions,
+  parseExportOptions,
+  parsePredictOptions,
   parseReportOptions,
   parseResumeOptions,
   parseTrainOptions,
@@ -62,6 +64,20 @@ Deno.test("data: a configuration and settings", () => {
   });
 });
 
+Deno.test("predict: JSON where nobody looks, one model, and no settings beside a folder", () => {
+  const json = (args: string[], isTerminal: boolean) => parsePredictOptions(args, isTerminal).json;
+  assert.deepEqual(
+    [json([], true), json([], false), json(["--text"], false), json(["--json"], true)],
+    [false, true, false, true],
+  );
+  const refused = (args: string[], message: RegExp) =>
+    assert.throws(() => parsePredictOptions(args, true), { message });
+  refused(["--model", "m", "--trial-id", "t"], /^--trial-id and --model name different models$/);
+  refused(["--model", "m", "paths.experiments=x"], /^paths\.experiments=x says nothing about the folder of --model$/);
+  refused(["--json", "--text"], /exclude each other$/);
+  refused(["--inptu", "x"], /did you mean --input\?$/);
+});
+
 const BAD: [(args: string[]) => unknown, string[], RegExp][] = [
   [parseTrainOptions, ["--confg", "x"], /^unknown option --confg; did you mean --config\?$/],
   [parseTrainOptions, ["--zzzzzz"], /^unknown option --zzzzzz$/],
@@ -86,6 +102,9 @@ const BAD: [(args: string[]) => unknown, string[], RegExp][] = [
   [parseDataOptions, ["--mode", "hpo"], /^unknown option --mode/],
   [parseEvaluateOptions, [], /^Expected one of --study-id and --trial-id but found neither$/],
   [parseEvaluateOptions, ["--study-id", "a", "--trial-id", "b"], /but found both$/],
+  [parseEvaluateOptions, ["--study-id", "a", "--split", "train"], /^Expected --split to be one of test, validation /],
+  [parseExportOptions, ["--study-id", "a"], /^option --to is missing$/],
+  [parseExportOptions, ["--to", "x"], /but found neither$/],
 ];
 
 for (const [parse, args, message] of BAD) {
