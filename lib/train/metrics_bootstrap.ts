@@ -18,7 +18,7 @@ import {
   weightedMean,
 } from "./metrics_criteria.ts";
 import { type EvidencePair, type EvidenceScore, macroPartialF1, partialMetrics } from "./metrics_evidence.ts";
-import { averagePrecision, rocAuc } from "./metrics_ranking.ts";
+import { rankingAreas } from "./metrics_ranking.ts";
 
 /** Between which values the middle of the bootstrap distribution lies; null where the metric was never defined. */
 export type Interval = { readonly low: number; readonly high: number } | null;
@@ -129,7 +129,7 @@ function rankedPosts({ criteria, probabilities, labels, thresholds }: BootstrapI
 
 /** The measures of a criterion with its posts taken so many times. */
 function criterionOf({ order, ends, positive, predicted }: RankedPosts, times: Uint32Array) {
-  const groups: { positives: number; negatives: number }[] = [];
+  const areas = rankingAreas();
   const counts = { tp: 0, fp: 0, fn: 0 };
   let positives = 0, negatives = 0;
   for (let at = 0; at < order.length; at++) {
@@ -143,7 +143,7 @@ function criterionOf({ order, ends, positive, predicted }: RankedPosts, times: U
       if (at < predicted) counts.fp += n;
     }
     if (ends[at] === 1 && positives + negatives > 0) {
-      groups.push({ positives, negatives });
+      areas.add(positives, negatives);
       positives = negatives = 0;
     }
   }
@@ -152,8 +152,8 @@ function criterionOf({ order, ends, positive, predicted }: RankedPosts, times: U
     precision: precisionOf(counts),
     recall: recallOf(counts),
     f1: f1Of(counts),
-    pr_auc: averagePrecision(groups),
-    roc_auc: rocAuc(groups),
+    pr_auc: areas.averagePrecision(),
+    roc_auc: areas.rocAuc(),
   };
 }
 

@@ -31,33 +31,48 @@ export function scoreGroups(scores: ArrayLike<number>, labels: ArrayLike<number>
   return groups;
 }
 
-/**
- * Average precision: Σ (Rₙ − Rₙ₋₁)·Pₙ over the distinct scores in descending order, without interpolation
- * (`sklearn.metrics.average_precision_score`). null without positives, where scikit-learn warns and gives 0.
- */
-export function averagePrecision(groups: readonly Omit<ScoreGroup, "score">[]): number | null {
-  let area = 0, taken = 0, hits = 0;
-  for (const { positives, negatives } of groups) {
-    hits += positives;
-    taken += positives + negatives;
-    if (positives > 0) area += positives * (hits / taken);
-  }
-  return hits === 0 ? null : area / hits;
+/** Areas under the curves of scores that come in descending order. */
+export interface RankingAreas {
+  /** Lets in what has the next lower score. */
+  add(positives: number, negatives: number): void;
+  /**
+   * Average precision: Σ (Rₙ − Rₙ₋₁)·Pₙ over the distinct scores in descending order, without interpolation
+   * (`sklearn.metrics.average_precision_score`). null without positives, where scikit-learn warns and gives 0.
+   */
+  averagePrecision(): number | null;
+  /**
+   * Area under the ROC curve: the share of pairs of a positive and a negative in which the positive scores more, ties
+   * counting one half (`sklearn.metrics.roc_auc_score`). null with one class only, where scikit-learn warns and gives NaN.
+   */
+  rocAuc(): number | null;
 }
 
-/**
- * Area under the ROC curve: the share of pairs of a positive and a negative in which the positive scores more, ties
- * counting one half (`sklearn.metrics.roc_auc_score`). null with one class only, where scikit-learn warns and gives NaN.
- */
-export function rocAuc(groups: readonly Omit<ScoreGroup, "score">[]): number | null {
-  let pairs = 0, hits = 0, misses = 0;
-  for (const { positives, negatives } of groups) {
-    pairs += negatives * (hits + positives / 2);
-    hits += positives;
-    misses += negatives;
-  }
-  return hits === 0 || misses === 0 ? null : pairs / hits / misses;
+/** Areas of nothing yet. */
+export function rankingAreas(): RankingAreas {
+  let precision = 0, pairs = 0, hits = 0, misses = 0;
+  return {
+    add(positives, negatives) {
+      pairs += negatives * (hits + positives / 2);
+      hits += positives;
+      misses += negatives;
+      if (positives > 0) precision += positives * (hits / (hits + misses));
+    },
+    averagePrecision: () => hits === 0 ? null : precision / hits,
+    rocAuc: () => hits === 0 || misses === 0 ? null : pairs / hits / misses,
+  };
 }
+
+/** Areas of all groups. */
+function areasOf(groups: readonly ScoreGroup[]): RankingAreas {
+  const areas = rankingAreas();
+  for (const { positives, negatives } of groups) areas.add(positives, negatives);
+  return areas;
+}
+
+/** See `RankingAreas`. */
+export const averagePrecision = (groups: readonly ScoreGroup[]): number | null => areasOf(groups).averagePrecision();
+/** See `RankingAreas`. */
+export const rocAuc = (groups: readonly ScoreGroup[]): number | null => areasOf(groups).rocAuc();
 
 /**
  * The points of `sklearn.metrics.precision_recall_curve`, but for its last one (recall 0, precision 1), which is no

@@ -20,9 +20,10 @@ interface Scored {
 
 /** The best threshold of each criterion [K]. */
 export function perClassThresholds(predictions: CriteriaPredictions): number[] {
+  const decisions = decisionsOf(predictions);
   return predictions.criteria.map((_, k) => {
-    const decisions = decisionsOf(predictions).filter(({ criterion }) => criterion === k);
-    return bestThreshold(decisions.map((one) => ({ ...one, criterion: 0 })), 1);
+    const own = decisions.filter(({ criterion }) => criterion === k);
+    return bestThreshold(own.map((one) => ({ ...one, criterion: 0 })), 1);
   });
 }
 

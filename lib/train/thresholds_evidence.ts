@@ -59,11 +59,11 @@ export function evidenceThresholds(pairs: readonly EvidenceCandidates[]): Eviden
   };
   for (const min_span_score of thinned(cuts(further), LEAST_SCORES)) {
     const sums = freshSums(gold);
-    offer({ null_threshold: cutBelow(given[0]?.[0]!.score ?? 0, Infinity), min_span_score }, macro(sums));
+    offer({ null_threshold: cutBelow(given[0]?.[0]?.score ?? 0, Infinity), min_span_score }, macro(sums));
     for (let at = 0; at < given.length;) {
       const { score } = given[at]![0]!;
       for (; at < given.length && given[at]![0]!.score === score; at++) letIn(given[at]!, sums, min_span_score);
-      offer({ null_threshold: cutBelow(given[at]?.[0]!.score ?? -Infinity, score), min_span_score }, macro(sums));
+      offer({ null_threshold: cutBelow(given[at]?.[0]?.score ?? -Infinity, score), min_span_score }, macro(sums));
     }
   }
   const { null_threshold, min_span_score } = best;

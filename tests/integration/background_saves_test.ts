@@ -58,6 +58,7 @@ async function run(context: StudyContext, folder: string, options: RunOptions = 
   const checkpoints = checkpointsFolder(dirname(folder), basename(folder));
   try {
     return await fit({
+      calibration: "per_class",
       engine,
       train: splits.train,
       validation: splits.validation,

@@ -1,5 +1,7 @@
 /** One report of each kind, as complete as a study makes it. */
 import type { EvaluationReport, SummaryReport } from "../../lib/report/schema.ts";
+import { splitDetails } from "../../lib/train/split_details.ts";
+import { CRITERIA, randomPosts } from "../support/predictions.ts";
 
 const hash = "0".repeat(64);
 const studyId = "3f2b8c1e-5a47-4d0e-9b6f-0c1d2e3f4a5b";
@@ -11,12 +13,30 @@ const checkpoint = {
   bytes: 1000,
   weights_sha256: hash,
 };
+const thresholds = {
+  threshold_calibration: "per_class" as const,
+  thresholds: { A: 0.5, B: 0.25, C: 0.5, D: 0.8125 },
+  evidence_thresholds: { null_threshold: -0.5, min_span_score: 1.5 },
+};
+
+/** Details of random predictions: one criterion is without positives, so that there are nulls. */
+const details = splitDetails(
+  randomPosts(1, 20),
+  CRITERIA,
+  {
+    calibration: "per_class",
+    criteria: thresholds.thresholds,
+    evidence: thresholds.evidence_thresholds,
+  },
+  { samples: 10, seed: 1 },
+);
+
 const common = {
   version: "0.1.0",
   study_id: studyId,
   metric: "criteria/macro_f1",
   direction: "maximize",
-  thresholds: { DEPRESSED_MOOD: 0.5 },
+  ...thresholds,
   adapter: { name: "llvmpipe", backend: "vulkan" },
   data: {
     id: "data/sample",
@@ -43,6 +63,7 @@ export const evaluationReport: Omit<EvaluationReport, "format" | "written"> = {
     { epoch: 2, step: 20, train_loss: NaN, validation: { "criteria/macro_f1": 0.75 }, seconds: 3.4 },
   ],
   validation: { "criteria/macro_f1": 0.75, "evidence/token_f1": NaN },
+  validation_details: details,
   config: { path: `trial_${trialId}/config.yaml`, sha256: hash },
   checkpoint,
   seeds: { seed: 42 },
@@ -61,7 +82,12 @@ export const summaryReport: Omit<SummaryReport, "format" | "written"> = {
     { ...trial, trial_id: trialId, number: 1, state: "COMPLETE", value: 0.75, checkpoint: checkpoint.folder },
   ],
   test: { "criteria/macro_f1": 0.7, "evidence/token_f1": 0.41239 },
-  co_best: [{ checkpoint, test: { "criteria/macro_f1": 0.7 } }],
+  test_details: details,
+  co_best: [{ checkpoint, test: { "criteria/macro_f1": 0.7 }, ...thresholds }],
+  test_evaluations: [
+    { time: "2026-05-04T03:02:01.000Z", trial_id: trialId, checkpoints: [hash], repeat: false },
+    { time: "2026-05-05T03:02:01.000Z", trial_id: trialId, checkpoints: [hash, hash], repeat: true },
+  ],
   baseline: { "criteria/macro_f1": 0.1, "evidence/token_f1": null },
   config: { seed: 42, model: { id: "tiny", layers: [1, 2] } },
 };

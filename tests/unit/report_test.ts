@@ -21,6 +21,8 @@ Deno.test("reports are written where they belong and read back, NaN as null", as
     assert.equal(trial.epochs[1]!.train_loss, null);
     assert.deepEqual(trial.validation, { "criteria/macro_f1": 0.75, "evidence/token_f1": null });
     assert.deepEqual(trial.params, evaluationReport.params);
+    assert.deepEqual(trial.validation_details, evaluationReport.validation_details);
+    assert.equal(trial.validation_details.criteria.per_criterion["C"]!.recall, null);
 
     const summary = await writeSummaryReport(experiments, summaryReport);
     assert.equal(summary, join(experiments, `study_${summaryReport.study_id}`, "summary_report.json"));
