@@ -12,8 +12,11 @@ import { initialiseParameters } from "../../lib/study/model_source.ts";
 import { engineOptions, evaluateOptions } from "../../lib/study/trial.ts";
 import { openEngine } from "../../lib/train/engine.ts";
 import { planEngine } from "../../lib/train/engine_plan.ts";
+import { givenSpans } from "../../lib/train/aggregation.ts";
 import { evaluationBatches, postPredictions } from "../../lib/train/evaluator.ts";
 import { loadArrays } from "../../lib/train/state.ts";
+import { thresholdList } from "../../lib/train/thresholds.ts";
+import { loadThresholds } from "../../lib/train/thresholds_file.ts";
 import { flipByte } from "../support/damage.ts";
 import {
   feedCommand,
@@ -71,7 +74,13 @@ async function evaluated(experiments: string, { trial_id, checkpoint }: StudyOut
   const batches = evaluationBatches(inputs, engine.plan.options.batchSize, options);
   const { predictions } = await engine.evaluate(batches, options);
   engine.close();
-  return postPredictions(inputs, predictions, options);
+  const posts = postPredictions(inputs, predictions, options);
+  const thresholds = await loadThresholds(checkpoint!, criteria);
+  return {
+    probabilities: posts.probabilities,
+    thresholds: thresholdList(thresholds, criteria),
+    spans: posts.spans.map((candidates) => givenSpans(candidates, thresholds.evidence)),
+  };
 }
 
 const CASES: Record<string, string[]> = {
@@ -111,6 +120,7 @@ Deno.test("predict says of 1,000 texts what the evaluator does, to the bit, and 
         for (const [i, { criteria }] of predictions.entries()) {
           criteria.forEach(({ probability, present, threshold, evidence }, k) => {
             assert.equal(probability, expected.probabilities[i * criteria.length + k], `text ${i}`);
+            assert.equal(threshold, expected.thresholds[k]);
             assert.equal(present, probability >= threshold);
             const found = expected.spans[i * criteria.length + k]!;
             assert.deepEqual(

@@ -51,7 +51,7 @@ Deno.test("hopeless trials are pruned and leave no checkpoint; a later study lea
       ]);
       for (const { trial_id, checkpoint, value } of pruned) {
         assert.deepEqual([checkpoint, value], [null, null]);
-        assert.ok(!has(join(experiments, `trial_${trial_id}`, "checkpoints")));
+        assert.deepEqual([...Deno.readDirSync(join(experiments, `trial_${trial_id}`, "checkpoints"))], []);
         assert.ok(has(join(experiments, `trial_${trial_id}`, "config.yaml")));
       }
       const stored = storedTrials(experiments)[3]!;
