@@ -1,6 +1,7 @@
 /**
  * Batched readback. An awaited map costs 11 ms in Deno whatever its size (the poll sleeps 10 ms), so results are
- * copied on the GPU into a staging buffer as they appear and mapped together.
+ * copied on the GPU into a staging buffer as they appear and mapped together; what is larger than a staging buffer goes
+ * through several of them in turn.
  */
 import type { BufferSlice } from "./arena.ts";
 import type { Gpu } from "./device.ts";
@@ -73,4 +74,95 @@ export async function readLarge(readback: Readback, slice: BufferSlice): Promise
     result.set(new Uint8Array(piece!), start);
   }
   return new Float32Array(result.buffer);
+}
+
+/** Bytes of each staging buffer of `readRanges`, and how many take turns. */
+const STAGING_BYTES = 16 * 2 ** 20, STAGING_BUFFERS = 3;
+
+/** A piece of a range, and its place in a staging buffer. */
+interface Piece {
+  readonly range: number;
+  /** Within the range. */
+  readonly start: number;
+  readonly size: number;
+  readonly at: number;
+}
+
+/** Ranges in pieces, as many at a time as a staging buffer holds. */
+function stagingLoads(sizes: readonly number[], capacity: number): Piece[][] {
+  const loads: Piece[][] = [];
+  let free = 0;
+  sizes.forEach((bytes, range) => {
+    for (let start = 0; start < bytes;) {
+      if (free === 0) {
+        loads.push([]);
+        free = capacity;
+      }
+      const size = Math.min(free, bytes - start);
+      loads.at(-1)!.push({ range, start, size, at: capacity - free });
+      start += size;
+      free -= size;
+    }
+  });
+  return loads;
+}
+
+/**
+ * Reads ranges of any size (multiples of 4 bytes), as they are behind everything submitted so far. While one staging
+ * buffer is copied out the GPU fills the others, so that the 11 ms of a map are waited for once and not for each piece.
+ *
+ * @param stagingBytes Of each of the three staging buffers, which are there during the call only; a multiple of 8
+ */
+export async function readRanges(
+  gpu: Gpu,
+  slices: readonly BufferSlice[],
+  stagingBytes = STAGING_BYTES,
+): Promise<Float32Array<ArrayBuffer>[]> {
+  const results = slices.map(({ size }) => new Float32Array(size / 4));
+  const loads = stagingLoads(slices.map(({ size }) => size), stagingBytes);
+  const capacity = loads.length > 1 ? stagingBytes : loads[0]?.reduce((sum, { size }) => sum + size, 0) ?? 0;
+  const staging = Array.from(
+    { length: Math.min(STAGING_BUFFERS, loads.length) },
+    (_, i) => gpu.createBuffer(`readback ${i}`, capacity, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST),
+  );
+  const fill = (load: number): Promise<void> => {
+    const target = staging[load % staging.length]!;
+    const encoder = gpu.device.createCommandEncoder({ label: "readback" });
+    let bytes = 0;
+    for (const { range, start, size, at } of loads[load]!) {
+      const { buffer, offset } = slices[range]!;
+      encoder.copyBufferToBuffer(buffer, offset + start, target, at, size);
+      bytes = at + size;
+    }
+    gpu.device.queue.submit([encoder.finish()]);
+    return target.mapAsync(GPUMapMode.READ, 0, bytes);
+  };
+  const filling: Promise<void>[] = [];
+  const begin = (load: number) => {
+    filling[load] = fill(load);
+    // Where an earlier one fails, nobody waits for this one any more.
+    filling[load].catch(() => {});
+  };
+  try {
+    for (let load = 0; load < staging.length; load++) begin(load);
+    for (const [load, pieces] of loads.entries()) {
+      await filling[load];
+      const { at, size } = pieces.at(-1)!;
+      const source = staging[load % staging.length]!;
+      const mapped = source.getMappedRange(0, at + size);
+      for (const { range, start, size, at } of pieces) {
+        new Uint8Array(results[range]!.buffer).set(new Uint8Array(mapped, at, size), start);
+      }
+      source.unmap();
+      const next = load + staging.length;
+      if (next < loads.length) begin(next);
+    }
+    gpu.check();
+  } catch (error) {
+    gpu.check();
+    throw error;
+  } finally {
+    for (const buffer of staging) gpu.destroyBuffer(buffer);
+  }
+  return results;
 }

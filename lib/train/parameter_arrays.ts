@@ -4,7 +4,7 @@
  */
 import { type Arena, uploadLarge } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { type Readback, readLarge } from "../gpu/readback.ts";
+import { type Readback, readLarge, readRanges } from "../gpu/readback.ts";
 import { momentSlot, OPTIMIZERS } from "../graph/optimizer.ts";
 import { isTrained, type ParameterSpec } from "../graph/parameters.ts";
 import { elementCount } from "../graph/tensor.ts";
@@ -21,6 +21,14 @@ export interface NamedTensor {
   readonly name: string;
   readonly shape: readonly number[];
   readonly data: () => Promise<Float32Array<ArrayBuffer>>;
+}
+
+/** A tensor that was read, as checkpoints name it. */
+export interface CopiedTensor {
+  readonly array: ParameterArray;
+  readonly name: string;
+  readonly shape: readonly number[];
+  readonly data: Float32Array<ArrayBuffer>;
 }
 
 /** Which tensors of an array. */
@@ -42,6 +50,8 @@ export interface ParameterArrays {
   ): void;
   /** The tensors of one array under their checkpoint names. */
   tensors(array: ParameterArray, selection?: ArraySelection): NamedTensor[];
+  /** Reads all tensors of several arrays, as they are behind the steps queued so far: the fastest way to all of them. */
+  copy(arrays: readonly ParameterArray[], selection?: ArraySelection): Promise<CopiedTensor[]>;
 }
 
 /**
@@ -81,6 +91,16 @@ export function createParameterArrays(
     if (array === "second_moment") return arenas.moment.slice(momentSlot(plan.parameters, 1, slot));
     return arenas[array].slice(slot);
   };
+  const entriesOf = (array: ParameterArray, selection: ArraySelection) =>
+    select(array, selection).flatMap((spec) => {
+      const { buffer, offset: start } = place(array, spec);
+      return checkpointTensors(spec).map(({ name, shape, offset }) => ({
+        array,
+        name,
+        shape,
+        slice: { buffer, offset: start + offset, size: elementCount(shape) * 4 },
+      }));
+    });
   return {
     load(array, read, selection = {}) {
       for (const spec of select(array, selection)) {
@@ -94,15 +114,13 @@ export function createParameterArrays(
         }
       }
     },
+    async copy(arrays, selection = {}) {
+      const entries = arrays.flatMap((array) => entriesOf(array, selection));
+      const read = await readRanges(gpu, entries.map(({ slice }) => slice));
+      return entries.map(({ array, name, shape }, i) => ({ array, name, shape, data: read[i]! }));
+    },
     tensors(array, selection = {}) {
-      const entries = select(array, selection).flatMap((spec) => {
-        const { buffer, offset: start } = place(array, spec);
-        return checkpointTensors(spec).map(({ name, shape, offset }) => ({
-          name,
-          shape,
-          slice: { buffer, offset: start + offset, size: elementCount(shape) * 4 },
-        }));
-      });
+      const entries = entriesOf(array, selection);
       const fetched = new Map<number, Float32Array<ArrayBuffer>>();
       // One wait for the GPU costs 11 ms whatever it brings: tensors that follow are fetched along.
       const fetch = async (first: number) => {

@@ -118,17 +118,14 @@ export async function copyState(
   files: ModelFiles,
   more: ReadonlyMap<string, string> = new Map(),
 ): Promise<StateCopy> {
-  const trainedOnly = { trainedOnly: true };
-  const weights: TensorToWrite[] = [];
-  for (const { name, shape, data } of engine.tensors("average", trainedOnly)) {
-    weights.push({ name, shape, data: await data() });
-  }
-  const optimizer: TensorToWrite[] = [];
-  for (const array of resumeArrays(engine.plan.options)) {
-    for (const { name, shape, data } of engine.tensors(array, trainedOnly)) {
-      optimizer.push(...withoutEmptyRows(`${array}.${name}`, shape, await data()));
-    }
-  }
+  const copied = await engine.copy(["average", ...resumeArrays(engine.plan.options)], { trainedOnly: true });
+  const weights = copied.filter(({ array }) => array === "average").map(({ name, shape, data }) => ({
+    name,
+    shape,
+    data,
+  }));
+  const optimizer = copied.filter(({ array }) => array !== "average")
+    .flatMap(({ array, name, shape, data }) => withoutEmptyRows(`${array}.${name}`, shape, data));
   const scaling = await engine.lossScale();
   const stored: TrainerState = {
     ...state,

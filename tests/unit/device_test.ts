@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createArena, layoutSequential, uploadLarge } from "../../lib/gpu/arena.ts";
 import { openGpu } from "../../lib/gpu/device.ts";
-import { createReadback, readLarge } from "../../lib/gpu/readback.ts";
+import { createReadback, readLarge, readRanges } from "../../lib/gpu/readback.ts";
 import { targetOf } from "../../lib/graph/graph.ts";
 
 const gpu = await openGpu();
@@ -55,6 +55,23 @@ Deno.test("an upload larger than the staging limit arrives whole, and is read in
   assert.equal(read.length, count);
   assert.ok(read.every((value, i) => value === data[i]), "a value differs");
   readback.destroy();
+  destroy();
+});
+
+Deno.test("ranges larger and smaller than the staging buffers come back whole, and nothing is left allocated", async () => {
+  const count = 100_003;
+  const { slice, destroy } = slotOf(count * 4);
+  uploadLarge(gpu, slice, Float32Array.from({ length: count }, (_, i) => i));
+  const before = gpu.allocatedBytes;
+  const range = (first: number, length: number) => ({ ...slice, offset: slice.offset + 4 * first, size: 4 * length });
+  // 4096 bytes are 1024 floats: pieces end at, before and behind the ends of staging buffers; more than three loads.
+  const wanted = [[0, 1], [1, 1023], [5, 1024], [7, 3000], [99_999, 4], [0, count], [3, 0], [17, 2]] as const;
+  const read = await readRanges(gpu, wanted.map(([first, length]) => range(first, length)), 4096);
+  assert.deepEqual(read.map(({ length }) => length), wanted.map(([, length]) => length));
+  wanted.forEach(([first], i) => assert.ok(read[i]!.every((value, at) => value === first + at), `range ${i}`));
+  assert.equal(gpu.allocatedBytes, before);
+  assert.deepEqual((await readRanges(gpu, [range(2, 3), range(0, 1)])).map((one) => [...one]), [[2, 3, 4], [0]]);
+  assert.deepEqual(await readRanges(gpu, []), []);
   destroy();
 });
 
