@@ -3,7 +3,13 @@ import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { bestOf, countEnded, isOwn, summarizeTrial, type TrialSummary } from "../hpo/trial_summary.ts";
 import { findStudy, type FrozenTrial, listTrials, type StoredStudy, type StudyDatabase } from "../hpo/study_db.ts";
-import { readEvaluationReport, writeEvaluationReport, writeSummaryReport } from "../report/report_file.ts";
+import {
+  readEvaluationReport,
+  readSummaryReport,
+  summaryReportPath,
+  writeEvaluationReport,
+  writeSummaryReport,
+} from "../report/report_file.ts";
 import { metricsTable, studyTable } from "../report/study_table.ts";
 import { VERSION } from "../support/version.ts";
 import {
@@ -81,12 +87,18 @@ const lookOf = (trial_id: string, tested: readonly EvaluatedCheckpoint[]) => ({
   checkpoints: tested.map(({ checkpoint }) => checkpoint.files[WEIGHTS_FILE]!.sha256),
 });
 
-/** Evaluates the best trial on the test split, writes the summary report and shows the table. */
+/**
+ * Evaluates the best trial on the test split, writes the summary report and shows the table.
+ *
+ * @param options.isUnchanged whether no trial has run since: a report that is there is shown, and the test split is not
+ * looked at again
+ */
 export async function concludeStudy(
   db: StudyDatabase,
   study: StoredStudy,
   context: StudyContext,
   { say }: { say(text: string): void },
+  { isUnchanged = false } = {},
 ): Promise<StudyResult> {
   const { config } = context;
   const { metric, direction } = config.study;
@@ -107,6 +119,23 @@ export async function concludeStudy(
   );
   const bestSummary = summarizeTrial(best);
   const experiments = experimentsFolder(config);
+  const written = isUnchanged && progress.finished
+    ? await readSummaryReport(experiments, study.id).catch(() => undefined)
+    : undefined;
+  if (written?.best_trial_id === bestSummary.trial_id && written.trials.length === trials.length) {
+    say(`\n${studyTable(written)}\n\nreport: ${summaryReportPath(config.paths.experiments, study.id)}`);
+    return {
+      study_id: study.id,
+      metric,
+      best_trial_id: written.best_trial_id,
+      best_value: written.best_value,
+      summary_report: summaryReportPath(config.paths.experiments, study.id),
+      trials: trials.map((trial) => resultLine(config, trial)),
+      ...(written.tested_trial_id !== undefined && written.passed_over && written.passed_over.length > 0
+        ? { tested_trial_id: written.tested_trial_id, passed_over: written.passed_over }
+        : {}),
+    };
+  }
   const chosen = await chooseCheckpoints(rankable(stored), { experiments, metric, direction });
   describePassedOver(chosen).forEach(say);
   const tested = await evaluateCheckpoints(context, chosen.trial, chosen.checkpoints, "test");

@@ -208,8 +208,8 @@ async function runToEnd(
         `${study.studyName} study.time_limit_hours=HOURS`,
     );
   } else if (ended === "exhausted") hooks.say("every combination of the grid has been tried");
-  begun++;
-  const result = await concludeStudy(db, study.stored, patient(), hooks);
+  const isUnchanged = begun++ === 0;
+  const result = await concludeStudy(db, study.stored, patient(), hooks, { isUnchanged });
   tracking.conclude(result);
   return result;
 }

@@ -153,8 +153,10 @@ Deno.test("tracking: a server that is away from the middle on holds up nothing: 
 
     server.trouble = () => undefined;
     const last = await runCommand("resume", ["--json", place, "--study-id", result.study_id]);
-    resultOf(last);
+    assert.deepEqual(resultOf(last), result);
     assert.ok(!last.stderr.includes("is away"), last.stderr);
+    const { test_evaluations } = JSON.parse(Deno.readTextFileSync(result.summary_report));
+    assert.equal(test_evaluations.length, 1, "a study that is finished is not evaluated again by resume");
     await assert.rejects(Deno.stat(buffer), Deno.errors.NotFound);
     const trial = server.run(result.trials[0]!.trial_id), study = server.run(result.study_id);
     const found = trial.metrics.map(({ key, step, value }) => `${key} ${step} ${value}`);
