@@ -47,7 +47,9 @@ function metricsText({ metrics }: ModelRecord): string {
     `| --- |${" ---: |".repeat(columns.length)}`,
     ...rows,
     "",
-    `The checkpoint was chosen by ${code(metric)} on the validation split, so the validation figures are flattered.` +
+    `The checkpoint was chosen by ${
+      code(metric)
+    } on the validation split, and the thresholds too, so the validation figures are flattered.` +
     (test ? "" : " **It has not been evaluated on the test split**: there is no honest figure yet."),
   ].join("\n");
 }

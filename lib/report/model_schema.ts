@@ -6,9 +6,9 @@ import { z } from "zod";
 import { configSchema } from "../config/schema.ts";
 import { INPUT_FORMATS, WINDOW_AGGREGATIONS } from "../data/input_frame.ts";
 import { sha256, time } from "./fields.ts";
+import { criteriaThresholdsSchema, evidenceThresholdsSchema } from "./split_schema.ts";
 
 const name = z.string().min(1).max(1000);
-const share = z.number().min(0).max(1);
 const metrics = z.record(z.string(), z.number().nullable());
 
 /** How posts become input rows, as checkpoints record it. */
@@ -39,21 +39,13 @@ export const architectureSchema = z.strictObject(
   }).shape,
 );
 
-/** Decision thresholds by criterion. */
-const criteriaThresholds = z.record(name, share).describe("by criterion: present where probability ≥ threshold");
-/** When spans are given. */
-const evidenceThresholds = z.strictObject({
-  null_threshold: z.number().describe("a text has evidence of a criterion where its best span's score is larger"),
-  min_span_score: z.number().describe("further spans are given where their score is larger"),
-});
-
 const settings = {
   criteria: z.array(name).min(1).max(1000).describe("in the order of the outputs"),
   architecture: architectureSchema,
   input: inputSettingsSchema,
   batch_size: z.int().min(1).max(1024).describe("input rows that are predicted at a time"),
-  thresholds: criteriaThresholds,
-  evidence_thresholds: evidenceThresholds,
+  thresholds: criteriaThresholdsSchema,
+  evidence_thresholds: evidenceThresholdsSchema,
 };
 
 /** What prediction needs beside encoder, weights and tokenizer. */

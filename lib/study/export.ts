@@ -14,6 +14,7 @@ import { MANIFEST_FILE, readManifest } from "../storage/manifest.ts";
 import { inputError, WinnowError } from "../support/errors.ts";
 import { VERSION } from "../support/version.ts";
 import { CONFIG_FILE, STATE_FILE, WEIGHTS_FILE } from "../train/state.ts";
+import { THRESHOLDS_FILE } from "../train/thresholds_file.ts";
 import type { PassedOver } from "./choose_checkpoints.ts";
 import { findModel, type FoundModel, type ModelChoice } from "./find_model.ts";
 import { findBase, readPartial, writeMerged } from "./merge.ts";
@@ -97,7 +98,7 @@ async function reportOf<T>(read: Promise<T>, say: (text: string) => void): Promi
 
 /** Test metrics of these very weights, from the trial's report or the study's. */
 function testOf(weights: string, report?: EvaluationReport, summary?: SummaryReport): ModelRecord["metrics"]["test"] {
-  const own = report?.checkpoint?.weights_sha256 === weights ? report.test : undefined;
+  const own = (report?.test_checkpoint ?? report?.checkpoint)?.weights_sha256 === weights ? report?.test : undefined;
   const tested = summary?.co_best.find(({ checkpoint }) => checkpoint.weights_sha256 === weights);
   return own ?? tested?.test ?? null;
 }
@@ -112,6 +113,7 @@ async function recordOf(
   const summary = await readSummaryReport(experiments, study.id).catch(() => undefined);
   const { metric, direction } = config.study;
   const { data } = report ?? {};
+  const weights = checkpoint.files[WEIGHTS_FILE]!.sha256;
   return modelRecordSchema.parse(JSON.parse(JSON.stringify({
     format: "winnow-model/1",
     written: new Date().toISOString(),
@@ -133,8 +135,12 @@ async function recordOf(
     },
     metrics: {
       ...{ metric, direction },
-      validation: checkpoint.info.metrics,
-      test: testOf(checkpoint.files[WEIGHTS_FILE]!.sha256, report, summary),
+      // At the thresholds, as the test metrics are, where the report is of these weights.
+      validation: {
+        ...checkpoint.info.metrics,
+        ...(report?.checkpoint?.weights_sha256 === weights ? report.validation_details.metrics : {}),
+      },
+      test: testOf(weights, report, summary),
       baseline: summary?.baseline ?? null,
     },
     data: data
@@ -149,9 +155,12 @@ async function recordOf(
   })));
 }
 
-/** Copies a checkpoint that holds a whole model, without what only training needs. */
+/** What only training needs, and what winnow.json says. */
+const LEFT_OUT: readonly string[] = [OPTIMIZER_FILE, STATE_FILE, THRESHOLDS_FILE];
+
+/** Copies a checkpoint that holds a whole model. */
 async function copyWhole({ folder, files }: Checkpoint, target: string): Promise<void> {
-  for (const name of Object.keys(files).filter((name) => name !== OPTIMIZER_FILE && name !== STATE_FILE)) {
+  for (const name of Object.keys(files).filter((name) => !LEFT_OUT.includes(name))) {
     await Deno.copyFile(join(folder, name), join(target, name));
   }
 }
@@ -179,6 +188,7 @@ export async function exportModel(
   const write = async (target: string) => {
     if (partial && base) await writeMerged(partial, base, target);
     else await copyWhole(checkpoint, target);
+    await Deno.remove(join(target, THRESHOLDS_FILE)).catch(() => {}); // of a merged one: winnow.json has them
     const path = join(target, CONFIG_FILE);
     const json = JSON.parse(await Deno.readTextFile(path));
     json.winnow.base.id = record.trained.base.id;

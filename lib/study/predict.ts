@@ -73,8 +73,9 @@ export async function* predictTexts(
             probability,
             threshold,
             present: probability >= threshold,
-            evidence: givenSpans(posts.spans[place * criteria.length + k]!, evidence_thresholds)
-              .map(({ start, end, score }) => ({ start, end, score })),
+            evidence: givenSpans(posts.spans[place * criteria.length + k]!, evidence_thresholds).map((
+              { start, end, score },
+            ) => ({ start, end, score })),
           };
         }),
       },

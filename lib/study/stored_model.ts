@@ -99,7 +99,7 @@ export function encodingOf({ criteria, input }: PredictionSettings): EncodingOpt
  * What prediction needs of a trial's checkpoint.
  *
  * @param config the trial's
- * @throws a storage error when its record cannot be read
+ * @throws a storage error when its record or its thresholds cannot be read
  */
 export async function checkpointSettings(checkpoint: Checkpoint, config: Config): Promise<PredictionSettings> {
   const path = join(checkpoint.folder, CONFIG_FILE);
@@ -108,8 +108,8 @@ export async function checkpointSettings(checkpoint: Checkpoint, config: Config)
     throw storageError(`${path} cannot be read: ${z.prettifyError(found.error)}`, "Use another checkpoint");
   }
   const { criteria, ...input } = found.data;
-  const thresholds = await loadThresholds(checkpoint.folder, criteria);
   const keys = Object.keys(architectureSchema.shape) as (keyof PredictionSettings["architecture"])[];
+  const thresholds = await loadThresholds(checkpoint.folder, criteria);
   return {
     criteria,
     architecture: architectureSchema.parse(Object.fromEntries(keys.map((key) => [key, config.model[key]]))),

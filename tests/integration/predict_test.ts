@@ -15,7 +15,6 @@ import { planEngine } from "../../lib/train/engine_plan.ts";
 import { givenSpans } from "../../lib/train/aggregation.ts";
 import { evaluationBatches, postPredictions } from "../../lib/train/evaluator.ts";
 import { loadArrays } from "../../lib/train/state.ts";
-import { thresholdList } from "../../lib/train/thresholds.ts";
 import { loadThresholds } from "../../lib/train/thresholds_file.ts";
 import { flipByte } from "../support/damage.ts";
 import {
@@ -74,13 +73,8 @@ async function evaluated(experiments: string, { trial_id, checkpoint }: StudyOut
   const batches = evaluationBatches(inputs, engine.plan.options.batchSize, options);
   const { predictions } = await engine.evaluate(batches, options);
   engine.close();
-  const posts = postPredictions(inputs, predictions, options);
   const thresholds = await loadThresholds(checkpoint!, criteria);
-  return {
-    probabilities: posts.probabilities,
-    thresholds: thresholdList(thresholds, criteria),
-    spans: posts.spans.map((candidates) => givenSpans(candidates, thresholds.evidence)),
-  };
+  return { ...postPredictions(inputs, predictions, options), thresholds };
 }
 
 const CASES: Record<string, string[]> = {
@@ -118,11 +112,11 @@ Deno.test("predict says of 1,000 texts what the evaluator does, to the bit, and 
         assert.deepEqual(predictions.map(({ id }) => id), [...texts.keys()], "in the order of the input");
         let spans = 0;
         for (const [i, { criteria }] of predictions.entries()) {
-          criteria.forEach(({ probability, present, threshold, evidence }, k) => {
+          criteria.forEach(({ criterion, probability, present, threshold, evidence }, k) => {
             assert.equal(probability, expected.probabilities[i * criteria.length + k], `text ${i}`);
-            assert.equal(threshold, expected.thresholds[k]);
+            assert.equal(threshold, expected.thresholds.criteria[criterion]);
             assert.equal(present, probability >= threshold);
-            const found = expected.spans[i * criteria.length + k]!;
+            const found = givenSpans(expected.spans[i * criteria.length + k]!, expected.thresholds.evidence);
             assert.deepEqual(
               evidence.map(({ start, end, score }) => [start, end, score]),
               found.map(({ start, end, score }) => [start, end, score]),
