@@ -250,7 +250,7 @@ export const configSchema = z.strictObject({
     save_every_steps: z.int().min(1).nullable().describe("Also save a resume point inside an epoch"),
     disk_space_threshold_percent: z.number().min(0).lt(100)
       .describe("Free share of the disk below which a warning is logged and checkpoints are kept to the least"),
-    pruning_strategy: z.enum(PRUNING_STRATEGIES).describe(
+    pruning_strategy: choice(PRUNING_STRATEGIES).describe(
       "Which go first where only some have to, under disk pressure",
     ),
     monitor_interval_seconds: z.number().min(0.01).max(86_400)

@@ -90,13 +90,16 @@ export function planRetention<T extends Ranked>(checkpoints: readonly T[], rule:
 }
 
 /** In which order checkpoints go where only some have to. */
-export const PRUNING_STRATEGIES = ["oldest_first", "smallest_first"] as const;
+export const PRUNING_STRATEGIES = {
+  oldest_first: "The oldest checkpoints go first",
+  smallest_first: "The smallest checkpoints go first",
+} as const;
 
 /** What a study may keep. */
 export interface StudyPolicy extends RetentionPolicy {
   /** Bytes that all checkpoints of the study may take; one save in progress is on top where the least that stays fills it. */
   readonly maxTotalBytes: number;
-  readonly strategy: typeof PRUNING_STRATEGIES[number];
+  readonly strategy: keyof typeof PRUNING_STRATEGIES;
 }
 
 /** A checkpoint of a study. */

@@ -31,7 +31,7 @@ const policyArbitrary = fc.record({
   keep_best_k: fc.nat({ max: 3 }),
   keep_best_k_max: fc.integer({ min: 1, max: 4 }),
   maxTotalBytes: fc.constantFrom(150, 400, 1000, 1e9),
-  strategy: fc.constantFrom(...PRUNING_STRATEGIES),
+  strategy: fc.constantFrom(...Object.keys(PRUNING_STRATEGIES) as (keyof typeof PRUNING_STRATEGIES)[]),
 });
 const trialArbitrary = fc.record({
   state: fc.constantFrom("RUNNING" as const, "COMPLETE" as const, "PRUNED" as const, "FAIL" as const),

@@ -106,7 +106,7 @@ Deno.test("a group's file may build on another of its group, and on one of anoth
 Deno.test("`override` chooses another file for a group of an included list; the command line wins over it", () => {
   const folder = folderWith({
     "mine.yaml": "defaults: [quickstart, { override model: minilm }, { override retention_policy@retention: none }]",
-    "retention_policy/none.yaml": "{ keep_last_n: 1, keep_best_k: 7, save_every_steps: null }",
+    "retention_policy/none.yaml": "{ keep_last_n: 1, keep_best_k: 7, keep_best_k_max: 9 }",
   });
   const { model, retention } = loadConfig({ file: join(folder, "mine.yaml") });
   assert.deepEqual([model.encoder, retention.keep_best_k], [null, 7]);

@@ -17,10 +17,11 @@ Deno.test("full space: more than 10^15 combinations, beside its continuous axes"
 
 Deno.test("full space: every part of the model and of its training that the catalog has", () => {
   // Not every name: sigmoid is for gates, a constant rate has no course to choose. No axis: windows follow the length of
-  // posts, and precision and recomputation trade time and memory, not quality; thresholds do not touch the objective.
+  // posts, precision and recomputation trade time and memory, not quality, thresholds do not touch the objective, and the
+  // rest is the search's and the storage's own.
   const partial = ["model.activation", "training.schedule"];
   const none = ["data.window_aggregation", "training.precision", "training.recompute", "study.sampler", "study.pruner"]
-    .concat("evaluation.thresholds");
+    .concat("evaluation.thresholds", "tracking.store", "retention.pruning_strategy");
   for (const { key, entries } of catalog().sections) {
     if (none.includes(key)) continue;
     const distribution = space[key];
