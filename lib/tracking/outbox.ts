@@ -45,8 +45,8 @@ export interface Outbox {
   /** Queues an operation; returns at once and never throws. Values at steps that the run has already are left out. */
   put(operation: TrackingOperation): void;
   /**
-   * Waits until all that was put is in the store, or after so many milliseconds on disk; at once where the store is known
-   * to be away, but for `insist`, which tries it.
+   * Waits until all that was put before is in the store, or after so many milliseconds on disk; at once on disk where the
+   * store is known to be away or behind. `insist` tries it all the same, and waits for what is put meanwhile too.
    */
   secure(milliseconds: number, options?: { insist?: boolean }): Promise<void>;
   /** Secures what is left within so many milliseconds, tells what still waits, and closes store and buffer. */
@@ -83,6 +83,9 @@ export function openOutbox(tracker: Tracker, options: OutboxOptions): Outbox {
   const queue: TrackingOperation[] = [];
   const said = new Set<string>();
   let isAway = false, isClosed = false, isLarge = false;
+  /** Operations that were taken so far, and how many of them have left the queue. */
+  let taken = 0, left = 0;
+  let progress = Promise.withResolvers<void>();
   let current: Delivery | undefined;
   let timer: ReturnType<typeof setTimeout> | undefined;
   let running: Promise<void> | undefined;
@@ -106,6 +109,7 @@ export function openOutbox(tracker: Tracker, options: OutboxOptions): Outbox {
         continue;
       }
       queue.shift();
+      left++;
       if (current && current.queued > 0) {
         current.queued--;
         current.end = buffer.bytes;
@@ -166,6 +170,9 @@ export function openOutbox(tracker: Tracker, options: OutboxOptions): Outbox {
       }
       for (const one of current.operations) if (one.type === "end") had.delete(one.end.run_id);
       queue.splice(0, current.queued);
+      left += current.queued;
+      progress.resolve();
+      progress = Promise.withResolvers();
       if (current.end > 0) buffer.advance(current.end);
       if (isAway) onWarning(`${tracker.where} is back`);
       isAway = isLarge = false;
@@ -183,13 +190,20 @@ export function openOutbox(tracker: Tracker, options: OutboxOptions): Outbox {
   };
   const secure: Outbox["secure"] = async (milliseconds, { insist = false } = {}) => {
     if (insist && isAway) start();
-    if (running && (insist || !isAway)) {
-      const { promise, resolve } = Promise.withResolvers<void>();
-      const limit = setTimeout(resolve, milliseconds);
-      await Promise.race([running, promise]);
-      clearTimeout(limit);
+    const before = taken;
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const limit = setTimeout(() => {
+      isLate = true;
+      resolve();
+    }, milliseconds);
+    let isLate = false;
+    // Training goes on putting: what comes after the call is not waited for, or there would be no end.
+    const isWaiting = () => insist || (left < before && !isAway && buffer.isEmpty);
+    while (running && !isLate && isWaiting()) {
+      await Promise.race([insist ? running : progress.promise, running, promise]);
     }
-    spill();
+    clearTimeout(limit);
+    if (insist || left < before) spill();
     try {
       buffer.sync();
     } catch (error) {
@@ -208,6 +222,7 @@ export function openOutbox(tracker: Tracker, options: OutboxOptions): Outbox {
       }
       if (operation.type === "end") seen.delete(operation.end.run_id);
       queue.push(operation);
+      taken++;
       if (isAway) spill();
       else start();
     },

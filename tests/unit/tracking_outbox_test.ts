@@ -199,7 +199,7 @@ Deno.test("outbox: what is secured while the store is slow is on disk, and there
     assert.deepEqual(store.batches, []);
     outbox.put(metric(7));
     gate.resolve();
-    await outbox.secure(60_000);
+    await outbox.secure(60_000, { insist: true });
     assert.deepEqual(steps(store.batches), range(7));
     await outbox.close();
     assert.deepEqual([warnings, await isThere(path)], [[], false]);
@@ -299,9 +299,36 @@ Deno.test("outbox: secure waits for a slow store, and no longer than it is told"
     await outbox.secure(20);
     assert.deepEqual(store.done, []);
     setTimeout(gate.resolve, 20);
-    await outbox.secure(60_000);
+    await outbox.secure(60_000, { insist: true });
     assert.deepEqual(store.done, ["log 1"]);
     await outbox.secure(60_000);
     await outbox.close();
+  });
+});
+
+Deno.test("outbox: secure does not wait for what is put after it, however fast that comes", async () => {
+  await withFolder(async (folder) => {
+    const store = memoryStore();
+    // Each delivery lets another value in: the queue is never empty.
+    let step = 1;
+    const { outbox } = open({
+      ...store,
+      tracker: {
+        ...store.tracker,
+        logBatch: async (batch) => {
+          outbox.put(metric(++step));
+          await new Promise((resolve) => setTimeout(resolve, 2));
+          await store.tracker.logBatch(batch);
+        },
+      },
+    }, folder);
+    outbox.put(metric(1));
+    const started = performance.now();
+    await outbox.secure(60_000);
+    assert.ok(performance.now() - started < 30_000);
+    assert.ok(steps(store.batches).includes(1));
+    store.state.refuses = "log"; // ends it: what is refused is left out
+    store.tracker.logBatch = () => Promise.resolve();
+    await outbox.close(50);
   });
 });
