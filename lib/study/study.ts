@@ -171,7 +171,14 @@ async function runToEnd(
       storage.useLog(trialLog);
       try {
         const events = await tracking.openTrial(trial, hooks);
-        return await runTrial({ ...context, signal: trial.signal }, trial, events, trialLog, storage);
+        const onWarning = (message: string) => hooks.say(`warning: ${message}`);
+        return await runTrial(
+          { ...context, signal: trial.signal },
+          trial,
+          { ...events, onWarning },
+          trialLog,
+          storage,
+        );
       } catch (error) {
         if (!(error instanceof TrialPruned)) {
           trialLog.error(
