@@ -10,8 +10,10 @@ import { openGpu } from "../lib/gpu/device.ts";
 import { elementCount } from "../lib/graph/tensor.ts";
 import { publishCheckpoint } from "../lib/storage/checkpoint.ts";
 import { diskFileSystem, writeAll } from "../lib/support/file_system.ts";
+import { createBackground } from "../lib/support/background.ts";
 import { openEngine } from "../lib/train/engine.ts";
 import { checkpointTensors } from "../lib/train/parameter_arrays.ts";
+import { createPace } from "../lib/train/pace.ts";
 import { copyState, initialState, type StateCopy, writeCopy } from "../lib/train/state.ts";
 import { planSmall, randomBatch, stepOptions } from "../tests/support/small_engine.ts";
 
@@ -65,10 +67,13 @@ engine.load("parameter", (name, shape) => {
 
 const batch = randomBatch("bench", { rows, length, vocabulary: number("vocab") });
 let steps = 0;
+const saves = createBackground();
+const pace = createPace(engine, saves);
 const step = async () => {
   const started = performance.now();
   engine.step([batch], stepOptions(++steps, 1e-5));
-  await engine.drain();
+  await pace.queued();
+  await pace.drain();
   return performance.now() - started;
 };
 const median = (numbers: readonly number[]) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!;
@@ -119,15 +124,19 @@ try {
     saved.push(await timed(() => save(copy)));
   }
 
-  const copied: number[] = [], alone: number[] = [], beside: number[] = [];
+  const copied: number[] = [], alone: number[] = [], beside: number[] = [], besideSteps: number[] = [];
   for (let round = 0; round < rounds; round++) {
     alone.push(await step());
     let current: StateCopy | undefined;
     copied.push(await timed(async () => current = await copyNow()));
-    let isSaving = true;
-    const saving = save(current!).finally(() => isSaving = false);
-    while (isSaving) beside.push(await step());
-    await saving;
+    besideSteps.push(
+      await timed(() =>
+        saves.start(async () => void await save(current!)).then(async () => {
+          while (saves.isBusy) beside.push(await step());
+          await saves.settle();
+        })
+      ),
+    );
   }
   const parameters = plan.parameters.specs.reduce((sum, { shape }) => sum + elementCount(shape), 0);
   const result = {
@@ -142,6 +151,8 @@ try {
     save_ms: Math.round(median(saved)),
     /** What training waits for: the copy of the state. */
     stall_ms: Math.round(median(copied)),
+    /** From the end of the copy to the published checkpoint, with steps beside it. */
+    save_ms_beside_steps: Math.round(median(besideSteps)),
     step_ms: Math.round(median(alone)),
     step_ms_while_saving: Math.round(median(beside)),
   };

@@ -180,7 +180,9 @@ async function runToEnd(
       begun++;
       try {
         const events = tracking.openTrial(trial, hooks, storage.isCritical);
-        return await runTrial({ ...patient(), signal: trial.signal }, trial, events, trialLog, storage);
+        const onWarning = (message: string) => hooks.say(`warning: ${message}`);
+        const forTrial = { ...patient(), signal: trial.signal };
+        return await runTrial(forTrial, trial, { ...events, onWarning }, trialLog, storage);
       } catch (error) {
         if (!(error instanceof TrialPruned)) {
           trialLog.error(

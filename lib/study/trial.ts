@@ -73,6 +73,8 @@ export interface TrialEvents {
   onConfig?(config: Config): void;
   onEpoch?(record: EpochRecord): void;
   beforeCheckpoint?(): Promise<void>;
+  /** What the log has as a warning too. */
+  onWarning?(message: string): void;
 }
 
 /**
@@ -329,7 +331,10 @@ export async function runTrial(
           seconds,
         });
       },
-      onWarning: (message) => log.warning(message),
+      onWarning: (message) => {
+        log.warning(message);
+        events.onWarning?.(message);
+      },
     });
     trial.enter("finishing");
     const value = result.best.validation[metric]!;

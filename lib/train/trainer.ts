@@ -8,10 +8,11 @@ import { type Checkpoint, latestValid, publishCheckpoint } from "../storage/chec
 import type { TrialKeeper } from "../storage/keeper.ts";
 import { isTrained } from "../graph/parameters.ts";
 import { type Background, createBackground } from "../support/background.ts";
-import { WinnowError } from "../support/errors.ts";
+import { storageError, WinnowError } from "../support/errors.ts";
 import { diskFileSystem, type FileSystem } from "../support/file_system.ts";
 import type { Engine, StepMetrics } from "./engine.ts";
 import { calibratePosts, type EvaluateOptions, evaluateSplit } from "./evaluator.ts";
+import { createPace } from "./pace.ts";
 import { learningRateAt, type Schedule, warmupSteps } from "./schedule.ts";
 import {
   checkSignature,
@@ -69,7 +70,11 @@ export interface FitOptions {
   /** Folder of the run's checkpoints. */
   readonly checkpoints: string;
   /** When checkpoints are saved, and what saves and prunes them. */
-  readonly retention: { readonly save_every_steps: number | null; readonly min_interval_epochs: number };
+  readonly retention: {
+    readonly save_every_steps: number | null;
+    readonly min_interval_epochs: number;
+    readonly keep_best_k: number;
+  };
   readonly keeper: TrialKeeper;
   /** Whether earlier checkpoints are continued. */
   readonly resume: boolean;
@@ -91,7 +96,7 @@ export interface FitOptions {
 /** What a run came to. */
 export interface FitResult {
   readonly history: readonly EpochRecord[];
-  /** The epoch with the best objective. */
+  /** The epoch with the best objective, of those whose checkpoints are there. */
   readonly best: EpochRecord;
   readonly checkpoint: Checkpoint;
   /** Whether early stopping ended the run. */
@@ -106,9 +111,18 @@ function stepGroups(plan: readonly PlannedBatch[], size: number): PlannedBatch[]
 /** The name of the checkpoint of an optimizer step. */
 const checkpointName = (step: number) => `step_${String(step).padStart(8, "0")}`;
 
+/** To begin anew without a word would throw away what was trained. */
+const noneLeft = (folder: string, damages: readonly string[]) =>
+  storageError(
+    `no checkpoint is left to resume from in ${folder}: ${damages.at(-1)!.replace(/; going back to .*$/, "")}`,
+    "Restore one from a copy, or delete that folder to train the trial from its beginning",
+  );
+
 /**
  * The state of the newest checkpoint that training can go on from, its arrays loaded; or that of a run which `isOver`,
- * whose optimizer state is gone and not needed any more.
+ * whose optimizer state is gone and not needed any more. Undefined where none was saved yet.
+ *
+ * @throws a storage error where some were saved and none is sound
  */
 async function restore(
   options: FitOptions,
@@ -120,14 +134,21 @@ async function restore(
     checkSignature(state.signature, signature, `Checkpoint ${checkpoint.folder}`);
     return state;
   };
-  const newest = await latestValid(checkpoints, { onWarning });
-  if (!newest) return undefined;
-  if (!newest.resumable) {
+  const damages = new Set<string>();
+  const warn = (message: string) => {
+    if (!damages.has(message)) onWarning(message);
+    damages.add(message);
+  };
+  const newest = await latestValid(checkpoints, { onWarning: warn });
+  if (newest && !newest.resumable) {
     const state = await read(newest);
     if (isOver(state)) return state;
   }
-  const checkpoint = newest.resumable ? newest : await latestValid(checkpoints, { resumable: true, onWarning });
-  if (!checkpoint) return undefined;
+  const checkpoint = newest?.resumable ? newest : await latestValid(checkpoints, { resumable: true, onWarning: warn });
+  if (!checkpoint) {
+    if (damages.size > 0) throw noneLeft(checkpoints, [...damages]);
+    return undefined;
+  }
   const state = await read(checkpoint);
   // A checkpoint holds what is trained; what is frozen is as it was in the beginning.
   if (!engine.plan.parameters.specs.every(isTrained)) options.initialise();
@@ -187,8 +208,9 @@ async function train(options: FitOptions, saves: Background): Promise<FitResult>
   /** The step of the last checkpoint that can be resumed. */
   let savedStep = restored?.step;
 
+  const pace = createPace(engine, saves);
   const drain = async () => {
-    const steps = await engine.drain();
+    const steps = await pace.drain();
     for (const step of steps) {
       // An overflow of the scaled gradient is met by a smaller scale; at scale 1 there is none.
       const overflown = !Number.isFinite(step.gradientNorm) && step.lossScale === 1;
@@ -269,6 +291,7 @@ async function train(options: FitOptions, saves: Background): Promise<FitResult>
       state.step++;
       state.epoch_step++;
       state.draw += group.length;
+      await pace.queued();
       if (state.step % training.log_every === 0) await drain();
       const every = options.retention.save_every_steps;
       if (every !== null && state.step % every === 0 && state.epoch_step < groups.length && state.step < totalSteps) {
@@ -309,8 +332,18 @@ async function train(options: FitOptions, saves: Background): Promise<FitResult>
   const kept = await options.keeper.finish();
   const sign = direction === "maximize" ? 1 : -1;
   const objective = (record: EpochRecord) => sign * (record.validation[metric] ?? -Infinity * sign);
-  const best = [...state.history].sort((a, b) => objective(b) - objective(a) || a.epoch - b.epoch)[0];
-  const checkpoint = kept.find((one) => one.info.step === best?.step) ?? kept.at(-1);
+  const ranked = state.history.toSorted((a, b) => objective(b) - objective(a) || a.epoch - b.epoch);
+  const checkpointOf = (record: EpochRecord) => kept.find((one) => one.info.step === record.step);
+  // What is reported is what can be loaded: a best epoch whose checkpoint was lost to damage is the best no more.
+  const best = options.retention.keep_best_k > 0 ? ranked.find(checkpointOf) ?? ranked[0] : ranked[0];
+  if (best && best !== ranked[0]) {
+    options.onWarning?.(
+      `the checkpoint of epoch ${
+        ranked[0]!.epoch
+      }, the best one, is lost: the best that is left is epoch ${best.epoch}`,
+    );
+  }
+  const checkpoint = (best && checkpointOf(best)) ?? kept.at(-1);
   if (!best || !checkpoint) {
     throw new WinnowError("failure", "the run ended without an epoch", "Raise training.epochs or training.max_steps");
   }
