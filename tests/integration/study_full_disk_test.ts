@@ -2,8 +2,10 @@
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { join } from "node:path";
+import { DatabaseSync } from "node:sqlite";
 import { freeBytes } from "../../lib/storage/disk.ts";
 import {
+  type LoggedEvent,
   loggedEvents,
   resultOf,
   runCommand,
@@ -52,10 +54,7 @@ Deno.test({
         const count = (message: string) => loggedEvents(small).filter((one) => one.message === message).length;
         await run.until(moment, () => count(moment) >= 2);
         run.child.kill("SIGSTOP");
-        const ballast = await Deno.open(join(small, "ballast"), { write: true, create: true });
-        const block = new Uint8Array(4096);
-        for (let free = await freeBytes(small); free > 0; free = await freeBytes(small)) await ballast.write(block);
-        ballast.close();
+        await fill(small, "free");
         run.child.kill("SIGCONT");
         const { code, stderr } = await run.done;
         assert.equal(code, 3, stderr);
@@ -78,6 +77,62 @@ Deno.test({
         assert.equal([...Deno.readDirSync(small)].filter(({ name }) => name === ".reserve").length, 0);
       });
     }
+  });
+});
+
+/** All of the room that is left, to the last byte, the reserve's too where it is `taken` first. */
+async function fill(folder: string, taken: "reserve" | "free"): Promise<void> {
+  if (taken === "reserve") await Deno.remove(join(folder, ".reserve"));
+  using ballast = await Deno.open(join(folder, "ballast"), { append: true, create: true });
+  const block = new Uint8Array(4096);
+  for (let free = await freeBytes(folder); free > 0; free = await freeBytes(folder)) await ballast.write(block);
+}
+
+Deno.test({
+  name: `without even the reserve the log waits, the database's commit fails, and resume ends the same${refusal}`,
+  ignore: refusal !== "",
+}, async () => {
+  const single = ["--mode", "single", "study.metric=validation_loss", "study.direction=minimize"];
+  await withTmpfs("size=40m", async (folder) => {
+    const whole = resultOf(await runCommand("train", [...single, ...settings(join(folder, "whole"))]));
+    const ends = new Set<string>();
+    // Within the first epoch, whose report is the next commit, and within a later one.
+    for (const epochs of [0, 2]) {
+      await withTmpfs("size=10m", async (small) => {
+        const run = startCommand("train", [...single, ...settings(small)]);
+        const count = (message: string) => loggedEvents(small).filter((one) => one.message === message).length;
+        await run.until(`epoch ${epochs}`, () => count("epoch") >= epochs && count("step") >= 1 + 3 * epochs);
+        run.child.kill("SIGSTOP");
+        const before = storedTrials(small)[0]!.reports;
+        // As Optuna does that writes to the study: it deletes the journal that Winnow would use again.
+        const db = new DatabaseSync(join(small, "study.db"));
+        db.exec("UPDATE studies SET study_name = study_name");
+        assert.equal([...Deno.readDirSync(small)].filter(({ name }) => name === "study.db-journal").length, 0);
+        db.close();
+        await fill(small, "reserve");
+        run.child.kill("SIGCONT");
+        const { code, stdout, stderr } = await run.done;
+        assert.deepEqual([code, stdout], [3, ""], stderr);
+        const message = /^error: (.*)$/m.exec(stderr)![1]!;
+        assert.match(message, /disk/, "the error names the disk");
+        assert.match(stderr, /^ {2}remedy: .*(space|room)/mi);
+        ends.add(/study\.db|database/.test(message) ? "commit" : "save");
+        assert.deepEqual(storedTrials(small)[0]!.reports.slice(0, before.length), before, "what was stored is");
+        grow(small, "40m");
+        const resumed = resultOf(await runCommand("resume", ["--json", `paths.experiments=${small}`]));
+        assert.deepEqual([resumed.best_value, weights(resumed)], [whole.best_value, weights(whole)]);
+        const [trial] = storedTrials(small);
+        assert.deepEqual([trial!.state, trial!.values], ["COMPLETE", 1]);
+        const all = Array.from({ length: EPOCHS }, (_, i) => i + 1);
+        assert.deepEqual(trial!.reports.map(({ step }) => step), all);
+        const logged = (message: string, of: (event: LoggedEvent) => unknown) =>
+          new Set(loggedEvents(small).filter((one) => one.message === message).map(of));
+        assert.deepEqual([...logged("epoch", ({ context }) => context["epoch"])], all);
+        const steps = [...logged("step", ({ step }) => step)] as number[];
+        assert.deepEqual(steps.sort((a, b) => a - b), Array.from({ length: Math.max(...steps) }, (_, i) => i + 1));
+      });
+    }
+    assert.ok(ends.has("commit"), `runs ended with ${[...ends]}`);
   });
 });
 

@@ -146,11 +146,11 @@ Deno.test(`${KILLS} times kill -9 at random moments, seed ${SEED}: resumed each 
           while (!ended && performance.now() < until) await pause();
           if (!ended) {
             running.child.kill("SIGKILL");
-            kills++;
           }
         }
         const finished = await running.done;
         if (finished.code === 137) {
+          kills++;
           const moment = momentOf(experiments, running.child.pid, logged);
           moments[moment] = (moments[moment] ?? 0) + 1;
           continue;
