@@ -115,8 +115,8 @@ export async function chooseCheckpoints(
   throw storageError(
     reasons.length === 0
       ? `trial ${best.trial_id} has no checkpoint any more, and no other trial has one`
-      : `no checkpoint is left to use:\n${reasons.join("\n")}`,
-    "Restore a checkpoint from a copy, or train again",
+      : `no checkpoint is left to use: ${reasons.join("; ")}`,
+    "Restore another checkpoint from a copy, or train again",
   );
 }
 

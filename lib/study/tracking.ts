@@ -13,7 +13,6 @@ import type { Config } from "../config/schema.ts";
 import type { RunningTrial, StudyEvent, TrialSummary } from "../hpo/executor.ts";
 import { progressFields } from "../hpo/study_progress.ts";
 import { trackingBufferPath, trackingDatabasePath, trialFolder } from "../storage/layout.ts";
-import { giveUpReserve } from "../storage/reserve.ts";
 import { inputError } from "../support/errors.ts";
 import { openOperationBuffer } from "../tracking/buffer.ts";
 import { noteStep, openOutbox, type Outbox, type SeenSteps } from "../tracking/outbox.ts";
@@ -100,7 +99,6 @@ export async function openStudyTracking(
     buffered,
     remedy: `\`deno task resume --study-id ${studyId}\` delivers it when that is there again`,
     onWarning: (message) => say(`warning: ${message}`),
-    onFull: () => void giveUpReserve(experiments),
   });
   // A study goes on without its store, and what it logs waits.
   if (!isThere) { for (const operation of opening) outbox.put(operation); }

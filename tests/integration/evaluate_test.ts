@@ -118,7 +118,12 @@ Deno.test("a damaged or missing best checkpoint: the next best takes its place, 
       const report = join(experiments, relative(whole, result.summary_report));
       const before = Deno.readTextFileSync(report);
       const finished = await evaluate(experiments, "--study-id", result.study_id);
-      refused(finished, 3, /^error: no checkpoint is left to use:$/m, /Restore a checkpoint from a copy/);
+      refused(
+        finished,
+        3,
+        /^error: no checkpoint is left to use: damaged checkpoint /m,
+        /Restore another checkpoint from a copy/,
+      );
       for (const name of [...all(best), ...all(other)]) assert.ok(finished.stderr.includes(own(name)), name);
       assert.equal(Deno.readTextFileSync(report), before);
     });

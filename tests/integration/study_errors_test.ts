@@ -218,7 +218,7 @@ Deno.test("models that cannot be used", async (t) => {
       assertRefused(await runCommand("evaluate", ["--study-id", first.study_id, ...place]), {
         code: 3,
         error: /damaged checkpoint .*: model\.safetensors has SHA-256 /,
-        remedy: /another checkpoint/,
+        remedy: /another checkpoint from a copy/,
       });
     });
   });

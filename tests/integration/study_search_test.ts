@@ -64,7 +64,7 @@ Deno.test("hopeless trials are pruned and leave no checkpoint; a later study lea
         .map(({ context }) => context["phase"]);
       assert.deepEqual(phases, ["queued", "preparing", "running", "finishing"]);
       assert.equal(events.filter(({ message }) => message === "trial_pruned").length, pruned.length);
-      const { context } = events.at(-1)!;
+      const { context } = events.findLast((event) => event.context["trial_index"] !== undefined)!;
       assert.deepEqual([context["trial_index"], context["n_trials"], context["completion_rate"]], [5, 5, 1]);
       assert.equal(context["best_so_far"], result.best_value);
     });
