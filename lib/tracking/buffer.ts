@@ -31,12 +31,12 @@ export interface OperationBuffer {
   append(operation: TrackingOperation): void;
   /** What was appended is on the disk when this returns. @throws the file system's error */
   sync(): void;
-  /** The next operations, at least one where it is not empty. What is not JSON is left out, and counted in `skipped`. */
+  /** The next operations, at least one where it is not empty. What is not JSON is left out. */
   peek(): readonly StoredOperation[];
   /** Passes over what lies before `end`; the file goes when that is all. @throws the file system's error */
   advance(end: number): void;
-  /** Lines that could not be read. */
-  readonly skipped: number;
+  /** Lines that an earlier process has left and that are not JSON. */
+  readonly unreadableLines: number;
   /** Closes the file, which stays if it is not empty. */
   close(): void;
 }
@@ -52,35 +52,36 @@ export function openOperationBuffer(
   onEvent: (event: MetricEvent) => void = () => {},
   fs: FileSystem = diskFileSystem,
 ): OperationBuffer {
-  let size = wholeSize(fs, path), position = 0, skipped = 0, isDirty = false;
+  let size = wholeSize(fs, path), position = 0, unreadableLines = 0, isDirty = false;
   let writer: JsonLinesWriter | undefined;
   let parsed: StoredOperation[] = [];
 
   /** The lines from a position on, at least one where there is one. */
-  const readFrom = (from: number): { operations: StoredOperation[]; end: number } => {
+  const readFrom = (from: number): { operations: StoredOperation[]; end: number; unreadable: number } => {
     for (let length = CHUNK_BYTES;; length *= 4) {
       const bytes = fs.readSync(path, from, Math.min(length, size - from));
       const last = bytes.lastIndexOf(10);
       if (last < 0 && from + bytes.length < size) continue;
       const operations: StoredOperation[] = [];
+      let unreadable = 0;
       for (let start = 0; start <= last;) {
         const stop = bytes.indexOf(10, start);
         const operation = parseLine(new TextDecoder().decode(bytes.subarray(start, stop)));
         start = stop + 1;
         if (operation) operations.push({ operation, end: from + start });
-        else skipped++;
+        else unreadable++;
       }
-      return { operations, end: from + Math.max(0, last + 1) };
+      return { operations, end: from + Math.max(0, last + 1), unreadable };
     }
   };
   for (let at = 0; at < size;) {
-    const { operations, end } = readFrom(at);
+    const { operations, end, unreadable } = readFrom(at);
+    unreadableLines += unreadable;
     for (const { operation } of operations) {
       if (operation.type === "log") operation.batch.metrics?.forEach(onEvent);
     }
     at = end;
   }
-  skipped = 0;
 
   const drop = () => {
     writer?.close();
@@ -98,9 +99,7 @@ export function openOperationBuffer(
     get bytes() {
       return size;
     },
-    get skipped() {
-      return skipped;
-    },
+    unreadableLines,
     append(operation) {
       if (writer === undefined) {
         makeFoldersSync(dirname(path), fs);

@@ -28,12 +28,10 @@ export interface OutboxOptions {
   readonly buffer: OperationBuffer;
   /** Steps by run and metric that the buffer holds of an earlier process. */
   readonly buffered?: SeenSteps;
-  /** The store is away or back, has refused something, or the buffer is large. */
+  /** The store is away or back, has refused something, or the buffer is large or damaged. */
   onWarning(message: string): void;
   /** What brings the store what still waits when the command has ended. */
   readonly remedy?: string;
-  /** Called when the disk has no room for the buffer, to make some; it is tried again then. */
-  onFull?(): void;
   /** Milliseconds between two tries at a store that is away. */
   readonly pause?: number;
   /** The same where a person has to do something first. */
@@ -76,7 +74,7 @@ interface Delivery {
 
 /** Opens an outbox in front of a store, which it closes in the end. What the buffer holds is delivered first. */
 export function openOutbox(tracker: Tracker, options: OutboxOptions): Outbox {
-  const { buffer, onWarning, onFull, pause = PAUSE_MS, personPause = PERSON_PAUSE_MS, remedy } = options;
+  const { buffer, onWarning, pause = PAUSE_MS, personPause = PERSON_PAUSE_MS, remedy } = options;
   const seen: SeenSteps = options.buffered ?? new Map();
   /** Steps that the store had of a run before this process sent it any. */
   const had = new Map<string, ReadonlyMap<string, ReadonlySet<number>>>();
@@ -99,14 +97,12 @@ export function openOutbox(tracker: Tracker, options: OutboxOptions): Outbox {
 
   /** Moves the queue to the disk; what a full disk refuses stays in it. */
   const spill = () => {
-    for (let tries = 0; queue.length > 0;) {
+    while (queue.length > 0) {
       try {
         buffer.append(queue[0]!);
       } catch (error) {
         sayOnce(`${buffer.path} cannot be written, so what ${tracker.where} does not get waits in memory: ${error}`);
-        if (tries++ > 0 || !onFull) return;
-        onFull();
-        continue;
+        return;
       }
       queue.shift();
       left++;
@@ -192,11 +188,11 @@ export function openOutbox(tracker: Tracker, options: OutboxOptions): Outbox {
     if (insist && isAway) start();
     const before = taken;
     const { promise, resolve } = Promise.withResolvers<void>();
+    let isLate = false;
     const limit = setTimeout(() => {
       isLate = true;
       resolve();
     }, milliseconds);
-    let isLate = false;
     // Training goes on putting: what comes after the call is not waited for, or there would be no end.
     const isWaiting = () => insist || (left < before && !isAway && buffer.isEmpty);
     while (running && !isLate && isWaiting()) {
@@ -211,6 +207,12 @@ export function openOutbox(tracker: Tracker, options: OutboxOptions): Outbox {
     }
   };
 
+  if (buffer.unreadableLines > 0) {
+    onWarning(
+      `${buffer.unreadableLines} line(s) of ${buffer.path} cannot be read, as a crash of the machine leaves them: ` +
+        `${tracker.where} will not get them, and their values are in the trials' logs alone`,
+    );
+  }
   if (!buffer.isEmpty) start();
   return {
     put(operation) {
