@@ -11,7 +11,7 @@ await runCommand({
   parse: parseReportOptions,
   async main({ config: file = DEFAULT_CONFIG, overrides, studyId, withText }, { signal, output }) {
     const { experiments } = loadConfig({ file, overrides }).paths;
-    const examples = withText ? evidenceExampleMaker(experiments, signal) : null;
+    const examples = withText ? evidenceExampleMaker(experiments, signal, output.say) : null;
     const result = await reportStudy(experiments, studyId, examples);
     output.say(`${result.trials} trials of study ${result.study_id}: ${result.report}, ${formatBytes(result.bytes)}`);
     if (result.with_text) output.say("It holds text of posts; `deno task cleanup --data --execute` removes it.");

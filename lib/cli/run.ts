@@ -1,6 +1,6 @@
 /** Runs one command: help, Ctrl-C, errors as one clear line with a remedy, and the exit code. */
 
-import { exitCode, storageError, WinnowError } from "../support/errors.ts";
+import { errorCode, exitCode, isDiskFull, storageError, WinnowError } from "../support/errors.ts";
 import { maskSecrets } from "../support/masking.ts";
 import { createOutput, type Output, writeStream } from "./output.ts";
 
@@ -68,8 +68,8 @@ function endWithTask(): void {
 function explain(error: unknown, signal?: AbortSignal): unknown {
   if (error instanceof WinnowError || !(error instanceof Error)) return error;
   if (signal?.aborted && error.name === "AbortError") return signal.reason;
-  const { code } = error as Error & { code?: string };
-  if (code === "ENOSPC" || code === "EDQUOT") {
+  const code = errorCode(error);
+  if (isDiskFull(error)) {
     return storageError(`the disk is full: ${error.message}`, "Free space or set paths.experiments to another disk.", {
       cause: error,
     });

@@ -42,6 +42,11 @@ export function countEnded(trials: readonly FrozenTrial[]): number {
   return trials.filter((trial) => (isOwn(trial) && FINISHED.has(trial.state)) || isForeignEnd(trial)).length;
 }
 
+/** Whether a study is through: as many trials have ended as it was to have, and none runs. */
+export function isFinished(trials: readonly FrozenTrial[], nTrials: number): boolean {
+  return countEnded(trials) >= nTrials && !trials.some((trial) => isOwn(trial) && trial.state === "RUNNING");
+}
+
 const isForeignEnd = (trial: FrozenTrial): boolean =>
   !isOwn(trial) && FINISHED.has(trial.state) && !(WARM_START in trial.userAttributes);
 

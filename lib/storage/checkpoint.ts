@@ -8,10 +8,10 @@
  * All functions expect that one process at a time works on an experiments folder (see lock.ts).
  */
 import { basename, join, relative, resolve } from "node:path";
-import { storageError, WinnowError } from "../support/errors.ts";
+import { isDiskFull, storageError, WinnowError } from "../support/errors.ts";
 import { diskFileSystem, type FileSystem, isThere, removeTree } from "../support/file_system.ts";
 import { makeFolder, writeFileAtomic } from "./atomic_file.ts";
-import { asStorageError, isDiskFull } from "./fs_error.ts";
+import { asStorageError } from "./fs_error.ts";
 import { hashingFiles, type WrittenFile } from "./hashing_files.ts";
 import { type CheckpointInfo, hashFile, type Manifest, MANIFEST_FILE, manifestText, readManifest } from "./manifest.ts";
 import { asideName, removeDropped } from "./recovery.ts";
@@ -121,7 +121,7 @@ export async function publishCheckpoint(
 /** Renames the finished folder to its name, moving a checkpoint that has that name out of the way for this instant. */
 async function publish(partial: string, target: string, fs: FileSystem): Promise<void> {
   const replaced = join(resolve(target, ".."), asideName("replaced", basename(target)));
-  const occupied = await isThere(fs, target);
+  const occupied = await isThere(target, fs);
   if (occupied) await removeTree(fs, replaced).catch(() => {});
   // Between these two renames the old checkpoint is hidden but whole: cleanPartials would give it its name back.
   if (occupied) await fs.rename(target, replaced);

@@ -1,9 +1,8 @@
 /** How much room there is, how much is taken, and whether the checkpoints of a trial will fit. */
 import { join, resolve } from "node:path";
-import { storageError } from "../support/errors.ts";
+import { errorCode, storageError } from "../support/errors.ts";
 import { makeFolder, syncFolder } from "./atomic_file.ts";
 import { freeBytes } from "./free_space.ts";
-import { errorCode } from "./fs_error.ts";
 
 export { diskSpace, formatBytes, freeBytes } from "./free_space.ts";
 

@@ -1,5 +1,5 @@
 /** What an operating system's refusal means to the person at the terminal: a storage error with the path and a remedy. */
-import { storageError, WinnowError } from "../support/errors.ts";
+import { errorCode, isDiskFull, storageError, WinnowError } from "../support/errors.ts";
 import { formatBytes, freeBytes } from "./free_space.ts";
 
 const REFUSALS: Record<string, { what: string; remedy: string }> = {
@@ -30,18 +30,6 @@ const REFUSALS: Record<string, { what: string; remedy: string }> = {
     remedy: "Start through `deno task`, or add the path to --allow-read and --allow-write.",
   },
 };
-
-/** The operating system's code of an error ("ENOSPC"), "NotCapable" for a missing Deno permission, else "". */
-export function errorCode(error: unknown): string {
-  if (error instanceof Deno.errors.NotCapable) return "NotCapable";
-  const code = (error as { code?: unknown } | null)?.code;
-  return typeof code === "string" ? code : "";
-}
-
-/** Whether the disk (or the user's share of it) is full. */
-export function isDiskFull(error: unknown): boolean {
-  return ["ENOSPC", "EDQUOT"].includes(errorCode(error));
-}
 
 /**
  * The error to throw in place of one that the file system threw: a storage error for a refusal (disk full, no

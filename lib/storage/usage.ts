@@ -1,9 +1,8 @@
 /** What takes the room in an experiments folder, and what a person is told when there is none left. */
 import { basename, join } from "node:path";
-import { storageError, type WinnowError } from "../support/errors.ts";
+import { isDiskFull, storageError, type WinnowError } from "../support/errors.ts";
 import { folderBytes } from "./disk.ts";
 import { diskSpace, formatBytes } from "./free_space.ts";
-import { isDiskFull } from "./fs_error.ts";
 
 /** A folder or file and what it takes. */
 export interface Artifact {

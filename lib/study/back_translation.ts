@@ -11,6 +11,7 @@ import { mayTranslate, openTranslator, translationFiles } from "../data/augmenta
 import type { Example } from "../data/dataset.ts";
 import { postTextFolder } from "../storage/layout.ts";
 import { inputError } from "../support/errors.ts";
+import { isThere } from "../support/file_system.ts";
 import { downloadFromHub } from "../weights/hub.ts";
 import { isFolder } from "../weights/pretrained.ts";
 import type { SplitDataset } from "./data_source.ts";
@@ -142,7 +143,7 @@ async function fetchModel({ id, revision }: Model, dtype: Models["dtype"], hub: 
 }
 
 async function presentFiles(folder: string, wanted: readonly string[]): Promise<string[]> {
-  const there = await Promise.all(wanted.map((path) => Deno.stat(join(folder, path)).then(() => true, () => false)));
+  const there = await Promise.all(wanted.map((path) => isThere(join(folder, path))));
   return wanted.filter((_, i) => there[i]);
 }
 

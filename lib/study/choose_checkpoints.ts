@@ -8,6 +8,7 @@ import type { TrialSummary } from "../hpo/trial_summary.ts";
 import { type Checkpoint, listCheckpoints, verifyCheckpoint } from "../storage/checkpoint.ts";
 import { checkpointsFolder } from "../storage/layout.ts";
 import { inputError, storageError, WinnowError } from "../support/errors.ts";
+import { isThere } from "../support/file_system.ts";
 
 /** A checkpoint that should have been used, and why it was not. */
 export interface PassedOver {
@@ -122,7 +123,7 @@ export async function chooseCheckpoints(
 
 /** What is wrong with a checkpoint that is not listed among the sound ones. */
 async function whyNot(folder: string): Promise<string> {
-  if (!await Deno.stat(folder).then(() => true, () => false)) {
+  if (!await isThere(folder)) {
     return `${folder} is not there any more: retention has removed it, or somebody has`;
   }
   return await verifyCheckpoint(folder).then(

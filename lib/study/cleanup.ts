@@ -4,7 +4,7 @@
  * runs ask. Without `execute` nothing is changed.
  */
 import { join, relative } from "node:path";
-import { type Config, configSchema } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import { listStudies, openStudyDatabase, type StoredStudy, type StudyDatabase } from "../hpo/study_db.ts";
 import { alignColumns } from "../report/study_table.ts";
 import { isTemporaryName } from "../storage/atomic_file.ts";
@@ -17,8 +17,10 @@ import { type FolderLock, lockFolder } from "../storage/lock.ts";
 import { carryOut, soundPlan } from "../storage/retention.ts";
 import { decideRetention } from "../storage/retention_plan.ts";
 import { inputError, WinnowError } from "../support/errors.ts";
+import { isThere } from "../support/file_system.ts";
 import { findPosts } from "./post_removal.ts";
-import { CONFIG, studyPolicy, tightFromOf, trialStandings } from "./study_storage.ts";
+import { storedConfig } from "./study_attributes.ts";
+import { studyPolicy, tightFromOf, trialStandings } from "./study_storage.ts";
 
 /** One thing that can go. */
 export interface CleanupItem {
@@ -84,7 +86,7 @@ export async function cleanUp(experiments: string, options: CleanupOptions): Pro
   const found: Found[] = [];
   const known = new Set<string>();
   const path = studyDatabasePath(experiments);
-  if (await Deno.stat(path).then(() => true, () => false)) {
+  if (await isThere(path)) {
     using db = await openStudyDatabase(path);
     const studies = listStudies(db);
     if (studyId !== undefined && !studies.some(({ id }) => id === studyId)) {
@@ -100,9 +102,11 @@ export async function cleanUp(experiments: string, options: CleanupOptions): Pro
       : trialStandings(db, studies.find(({ id }) => id === studyId)!).map(({ id }) => id);
     if (isFree) found.push(...await orphans(experiments, folders, studyId === undefined));
     if (studyId === undefined) found.push(...await unknownTrials(experiments, folders, known));
-  } else {notes.push(
+  } else {
+    notes.push(
       `there is no ${relative(experiments, path)}: trials are left alone, since none can be told from another`,
-    );}
+    );
+  }
   if (data) found.push(...await postText(experiments));
   return await conclude(experiments, execute, found, notes);
 }
@@ -137,7 +141,7 @@ async function removePosts(
 
 async function lockIfFree(experiments: string, execute: boolean, notes: string[]): Promise<FolderLock | null> {
   // Where no run ever was there is none now, and looking leaves no file behind.
-  const everLocked = await Deno.stat(join(experiments, ".lock")).then(() => true, () => false);
+  const everLocked = await isThere(join(experiments, ".lock"));
   if (!execute && !everLocked) return { path: "", [Symbol.dispose]: () => {} };
   try {
     return await lockFolder(experiments, execute ? PATIENCE_MS : 0);
@@ -152,8 +156,8 @@ async function lockIfFree(experiments: string, execute: boolean, notes: string[]
 
 /** Checkpoints that a study's policy does not keep, by the study's own configuration. */
 async function ofStudy(db: StudyDatabase, study: StoredStudy, experiments: string, notes: string[]): Promise<Found[]> {
-  const parsed = configSchema.safeParse(study.userAttributes[CONFIG]);
-  if (!parsed.success) {
+  const config = storedConfig(study);
+  if (config === null) {
     notes.push(`study ${study.id} was made by another program or version: its checkpoints are left alone`);
     return [];
   }
@@ -165,10 +169,10 @@ async function ofStudy(db: StudyDatabase, study: StoredStudy, experiments: strin
       stored.push(describeStored(id, one));
     }
   }
-  const { metric, direction } = parsed.data.study;
+  const { metric, direction } = config.study;
   const room = { freeBytes: Infinity, neededBytes: 0, wantedBytes: 0 };
   const state = {
-    policy: studyPolicy(parsed.data),
+    policy: studyPolicy(config),
     tightFrom: tightFromOf(study),
     metric,
     direction,

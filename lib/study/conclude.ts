@@ -1,7 +1,7 @@
 /** The end of a study: the test split is looked at, the summary report written and the table shown. */
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
-import { bestOf, countEnded, isOwn, summarizeTrial, type TrialSummary } from "../hpo/trial_summary.ts";
+import { bestOf, countEnded, isFinished, isOwn, summarizeTrial, type TrialSummary } from "../hpo/trial_summary.ts";
 import { findStudy, type FrozenTrial, listTrials, type StoredStudy, type StudyDatabase } from "../hpo/study_db.ts";
 import {
   readEvaluationReport,
@@ -21,8 +21,8 @@ import {
 import { WEIGHTS_FILE } from "../train/state.ts";
 import { thresholdFields } from "./checkpoint_details.ts";
 import { baselineMetrics, evaluateCheckpoints, type EvaluatedCheckpoint } from "./evaluation.ts";
-import { describeStates, rankable, requireCheckpoint, requireCompleted } from "./find_model.ts";
-import { studyOf, trialOf } from "./find_stored.ts";
+import { candidateTrials, describeStates, rankable, requireCompleted } from "./find_model.ts";
+import { studyOf } from "./find_stored.ts";
 import { reopen, withStudies } from "./stored.ts";
 import { writeStudyReport } from "./study_report.ts";
 import { withStoredCheckpoint } from "./study_storage.ts";
@@ -76,9 +76,7 @@ const resultLine = (config: Config, trial: TrialSummary): TrialResultLine => ({
 
 /** What is said of a study that is not through with its trials, for people and in the report. */
 function progressOf(trials: readonly FrozenTrial[], { study: { n_trials } }: Config) {
-  const ended = countEnded(trials);
-  const finished = ended >= n_trials && !trials.some((trial) => isOwn(trial) && trial.state === "RUNNING");
-  return { ended, n_trials, finished };
+  return { ended: countEnded(trials), n_trials, finished: isFinished(trials, n_trials) };
 }
 
 /** What is recorded of a look at the test split. */
@@ -246,7 +244,7 @@ export async function evaluateOnValidation(
   { say }: { say(text: string): void },
 ): Promise<ValidationResult> {
   return await withStudies(experiments, async (db) => {
-    const { study, trials } = await choose(db, experiments, choice);
+    const { study, trials } = await candidateTrials(db, experiments, choice, say);
     const context = await reopen(study, experiments, signal);
     const { metric, direction } = context.config.study;
     const chosen = await chooseCheckpoints(trials, { experiments, metric, direction });
@@ -275,24 +273,6 @@ export async function evaluateOnValidation(
   });
 }
 
-/** The trials among which the best is looked for. @throws an input error when there is none with a checkpoint */
-async function choose(
-  db: StudyDatabase,
-  experiments: string,
-  choice: EvaluationChoice,
-): Promise<{ study: StoredStudy; trials: readonly TrialSummary[] }> {
-  if ("trialId" in choice) {
-    const { study, trial } = trialOf(db, choice.trialId);
-    const summary = summarizeTrial(trial);
-    await requireCheckpoint(experiments, summary);
-    return { study, trials: [summary] };
-  }
-  const study = studyOf(db, choice.studyId);
-  const trials = listTrials(db, study);
-  requireCompleted(study, trials);
-  return { study, trials: rankable(trials) };
-}
-
 /** Evaluates one trial on the test split and adds the figures to its evaluation report. */
 export async function evaluateOneTrial(
   experiments: string,
@@ -301,7 +281,7 @@ export async function evaluateOneTrial(
   { say }: { say(text: string): void },
 ): Promise<object> {
   return await withStudies(experiments, async (db) => {
-    const { study, trials } = await choose(db, experiments, { trialId });
+    const { study, trials } = await candidateTrials(db, experiments, { trialId }, say);
     const context = await reopen(study, experiments, signal);
     const { config } = context;
     const { metric, direction } = config.study;

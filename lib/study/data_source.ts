@@ -8,6 +8,7 @@ import type { EncodingOptions } from "../data/input_frame.ts";
 import { declaredSplits, type Split, splitExamples, SPLITS } from "../data/splits.ts";
 import { writeSyntheticDataset } from "../data/synthetic.ts";
 import { inputError } from "../support/errors.ts";
+import { isThere } from "../support/file_system.ts";
 import { randomStream } from "../support/rng.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { downloadFromHub } from "../weights/hub.ts";
@@ -28,7 +29,7 @@ export interface SplitDataset {
 async function syntheticFolder(config: Config): Promise<string> {
   const { posts, seed } = config.data.synthetic;
   const folder = join(config.paths.experiments, "data", `synthetic_${posts}_${seed}`);
-  const done = await Deno.stat(join(folder, "redsm5_annotations.csv")).then(() => true, () => false);
+  const done = await isThere(join(folder, "redsm5_annotations.csv"));
   if (done) return folder;
   const partial = `${folder}.partial-${Deno.pid}`;
   await writeSyntheticDataset(partial, { posts, seed });

@@ -3,7 +3,7 @@ import type { TrialSummary } from "../hpo/trial_summary.ts";
 import type { Checkpoint } from "../storage/checkpoint.ts";
 import { openEngine } from "../train/engine.ts";
 import { planEngine } from "../train/engine_plan.ts";
-import { evaluateSplit } from "../train/evaluator.ts";
+import { evaluateSplit, type SplitEvaluation } from "../train/evaluator.ts";
 import { flatMetrics, majorityBaseline, wholeTextBaseline } from "../train/metrics.ts";
 import { checkSignature, loadArrays, readState } from "../train/state.ts";
 import { type CheckpointDetails, checkpointDetails } from "./checkpoint_details.ts";
@@ -38,6 +38,42 @@ export function baselineMetrics({ data }: StudyContext, split: EvaluatedSplit = 
   return flatMetrics(criteria, wholeTextBaseline(evaluated));
 }
 
+/** What a checkpoint predicts for a split. */
+export interface CheckpointPredictions extends SplitEvaluation {
+  readonly checkpoint: Checkpoint;
+}
+
+/**
+ * Predicts a split with checkpoints of a trial, one after the other.
+ *
+ * @param context the trial's
+ * @param checkpoints verified
+ * @throws an input error when one was made by another model or on other data
+ */
+export async function* predictSplit(
+  context: StudyContext,
+  checkpoints: readonly Checkpoint[],
+  split: EvaluatedSplit,
+): AsyncGenerator<CheckpointPredictions> {
+  const { config } = context;
+  const engine = await openEngine(context.gpu, planEngine(context.gpu, engineOptions(context)));
+  try {
+    // A checkpoint holds what was trained; what is frozen is as it was in the beginning.
+    if (config.tuning.mode !== "full") initialiseParameters(engine, context.model, config.seed);
+    for (const checkpoint of checkpoints) {
+      const state = await readState(checkpoint);
+      const { [AUGMENTATION_KEY]: _training, ...signature } = state.signature;
+      checkSignature(signature, signatureOf(context), `Checkpoint ${checkpoint.folder}`);
+      loadArrays(checkpoint.folder, engine, { moments: false });
+      if (state.confidence) engine.loadConfidence(Float32Array.from(state.confidence));
+      const inputs = encodedSplits(context).splits[split];
+      yield { checkpoint, ...await evaluateSplit(engine, inputs, evaluateOptions(context)) };
+    }
+  } finally {
+    engine.close();
+  }
+}
+
 /**
  * Evaluates checkpoints of a trial on a split, in their order.
  *
@@ -51,30 +87,12 @@ export async function evaluateCheckpoints(
   split: EvaluatedSplit,
 ): Promise<EvaluatedCheckpoint[]> {
   const context = await trialContext(study, trial.params);
-  const { config } = context;
-  const engine = await openEngine(context.gpu, planEngine(context.gpu, engineOptions(context)));
-  try {
-    // A checkpoint holds what was trained; what is frozen is as it was in the beginning.
-    if (config.tuning.mode !== "full") initialiseParameters(engine, context.model, config.seed);
-    const evaluated: EvaluatedCheckpoint[] = [];
-    for (const checkpoint of checkpoints) {
-      const state = await readState(checkpoint);
-      const { [AUGMENTATION_KEY]: _training, ...signature } = state.signature;
-      checkSignature(signature, signatureOf(context), `Checkpoint ${checkpoint.folder}`);
-      loadArrays(checkpoint.folder, engine, { moments: false });
-      if (state.confidence) engine.loadConfidence(Float32Array.from(state.confidence));
-      const { metrics, posts } = await evaluateSplit(
-        engine,
-        encodedSplits(context).splits[split],
-        evaluateOptions(context),
-      );
-      const found = await checkpointDetails(context, checkpoint.folder, posts);
-      // Under the names of the study's metrics, but the loss of the test split is not the validation's.
-      const atThresholds = { ...found.details.metrics, loss: metrics["validation_loss"]! };
-      evaluated.push({ checkpoint, metrics: split === "validation" ? metrics : atThresholds, ...found });
-    }
-    return evaluated;
-  } finally {
-    engine.close();
+  const evaluated: EvaluatedCheckpoint[] = [];
+  for await (const { checkpoint, metrics, posts } of predictSplit(context, checkpoints, split)) {
+    const found = await checkpointDetails(context, checkpoint.folder, posts);
+    // Under the names of the study's metrics, but the loss of the test split is not the validation's.
+    const atThresholds = { ...found.details.metrics, loss: metrics["validation_loss"]! };
+    evaluated.push({ checkpoint, metrics: split === "validation" ? metrics : atThresholds, ...found });
   }
+  return evaluated;
 }

@@ -1,17 +1,18 @@
 /** Which trial's checkpoint a user means by a study, a trial, or nothing at all: read while others run, changing nothing. */
 import { withParams } from "../config/compose.ts";
-import { type Config, configSchema } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import { isFeasible } from "../hpo/best_trials.ts";
 import { type FrozenTrial, listStudies, listTrials, openForReading } from "../hpo/study_db.ts";
 import type { StoredStudy, StudyDatabase } from "../hpo/study_db.ts";
-import { countEnded, isOwn, summarizeTrial, type TrialSummary } from "../hpo/trial_summary.ts";
+import { isFinished, isOwn, summarizeTrial, type TrialSummary } from "../hpo/trial_summary.ts";
 import { listCheckpoints } from "../storage/checkpoint.ts";
-import { checkpointsFolder, studyDatabasePath } from "../storage/layout.ts";
+import { checkpointsFolder } from "../storage/layout.ts";
 import { inputError } from "../support/errors.ts";
 import { chooseCheckpoints, type ChosenCheckpoints, describePassedOver } from "./choose_checkpoints.ts";
-import { studyOf, trialOf } from "./find_stored.ts";
+import { studiesPath, studyOf, trialOf } from "./find_stored.ts";
 import { configOf } from "./stored.ts";
-import { CONFIG, withStoredCheckpoint } from "./study_storage.ts";
+import { storedConfig } from "./study_attributes.ts";
+import { withStoredCheckpoint } from "./study_storage.ts";
 
 /** What a user names: one of the two, or neither for the latest finished study. */
 export interface ModelChoice {
@@ -81,12 +82,10 @@ export async function requireCheckpoint(experiments: string, trial: TrialSummary
 /** The newest study that is through with its trials, else the newest with a completed one; the second is told. */
 function latestStudy(db: StudyDatabase, say: (text: string) => void): StoredStudy {
   const usable = listStudies(db).flatMap((study) => {
-    const config = configSchema.safeParse(study.userAttributes[CONFIG]);
+    const config = storedConfig(study);
     const trials = listTrials(db, study);
-    if (!config.success || rankable(trials).length === 0) return [];
-    const finished = countEnded(trials) >= config.data.study.n_trials &&
-      !trials.some((trial) => isOwn(trial) && trial.state === "RUNNING");
-    return [{ study, finished }];
+    if (config === null || rankable(trials).length === 0) return [];
+    return [{ study, finished: isFinished(trials, config.study.n_trials) }];
   });
   const found = usable.findLast(({ finished }) => finished) ?? usable.at(-1);
   if (!found) throw inputError(`no study in ${db.path} has a completed trial`, "Train one with `deno task train`");
@@ -103,15 +102,11 @@ function latestStudy(db: StudyDatabase, say: (text: string) => void): StoredStud
  */
 export async function findModel(
   experiments: string,
-  { studyId, trialId }: ModelChoice,
+  choice: ModelChoice,
   say: (text: string) => void,
 ): Promise<FoundModel> {
-  const path = studyDatabasePath(experiments);
-  if (!await Deno.stat(path).then(() => true, () => false)) {
-    throw inputError(`no study in ${experiments}`, "Start one with `deno task train`, or set paths.experiments");
-  }
-  using db = openForReading(path);
-  const { study, trials } = await candidates(db, experiments, { studyId, trialId }, say);
+  using db = openForReading(await studiesPath(experiments));
+  const { study, trials } = await candidateTrials(db, experiments, choice, say);
   const config = configOf(study, experiments);
   const { metric, direction } = config.study;
   const chosen = await chooseCheckpoints(trials, { experiments, metric, direction });
@@ -119,12 +114,18 @@ export async function findModel(
   return { ...chosen, study, config: withParams(config, chosen.trial.params) };
 }
 
-async function candidates(
+/**
+ * The trials that are meant, among which the best is looked for, and their study.
+ *
+ * @param say gets a line where the latest study is meant and none is finished
+ * @throws an input error when there is no such study or trial, or none with a checkpoint
+ */
+export async function candidateTrials(
   db: StudyDatabase,
   experiments: string,
-  { studyId, trialId }: { studyId: string | undefined; trialId: string | undefined },
+  { studyId, trialId }: ModelChoice,
   say: (text: string) => void,
-): Promise<{ study: StoredStudy; trials: TrialSummary[] }> {
+): Promise<{ study: StoredStudy; trials: readonly TrialSummary[] }> {
   if (trialId !== undefined) {
     const { study, trial } = trialOf(db, trialId);
     const summary = summarizeTrial(trial);

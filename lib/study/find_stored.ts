@@ -1,9 +1,22 @@
-/** Studies and trials by the ids that a user gives, with what was probably meant where there is none. */
+/** What of an experiments folder a user names: its studies and trials, with what was probably meant where there is none. */
 import { findStudy, findTrial, type FrozenTrial, listStudies, listTrials } from "../hpo/study_db.ts";
 import type { StoredStudy, StudyDatabase } from "../hpo/study_db.ts";
 import { isOwn } from "../hpo/trial_summary.ts";
+import { studyDatabasePath } from "../storage/layout.ts";
 import { inputError } from "../support/errors.ts";
+import { isThere } from "../support/file_system.ts";
 import { nearest } from "../support/text_distance.ts";
+
+/**
+ * The study database of an experiments folder.
+ *
+ * @throws an input error when there is none
+ */
+export async function studiesPath(experiments: string): Promise<string> {
+  const path = studyDatabasePath(experiments);
+  if (await isThere(path)) return path;
+  throw inputError(`no study in ${experiments}`, "Start one with `deno task train`, or set paths.experiments");
+}
 
 /** The one of `ids` that a text begins or nearly is. */
 const meant = (id: string, ids: readonly string[]): string | undefined =>

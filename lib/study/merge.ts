@@ -8,6 +8,7 @@ import { makeFolder } from "../storage/atomic_file.ts";
 import { type Checkpoint, OPTIMIZER_FILE, verifyCheckpoint } from "../storage/checkpoint.ts";
 import { inputError, storageError } from "../support/errors.ts";
 import { adaptedTargets, adapterTensor, LORA_TARGETS, PEFT_PREFIX, targetWeight } from "../model/lora.ts";
+import { isThere } from "../support/file_system.ts";
 import { CONFIG_FILE, STATE_FILE, WEIGHTS_FILE } from "../train/state.ts";
 import { type EncoderConfig, encoderConfigJson, parseEncoderConfig } from "../weights/encoder_config.ts";
 import { type PretrainedOptions, resolvePretrained } from "../weights/pretrained.ts";
@@ -110,7 +111,7 @@ export async function findBase(
 /** Makes a folder that is there whole or not at all. */
 async function publishFolder(out: string, write: (folder: string) => Promise<void>): Promise<void> {
   const target = resolve(out);
-  if (await Deno.lstat(target).then(() => true, () => false)) {
+  if (await isThere(target)) {
     throw inputError(`${out} exists`, "Name a folder that is to be made");
   }
   const partial = join(dirname(target), `.${basename(target)}.partial-${Deno.pid}`);

@@ -4,7 +4,7 @@
  */
 import { createHash } from "node:crypto";
 import { dirname, join, resolve } from "node:path";
-import { type Config, configSchema } from "../config/schema.ts";
+import type { Config } from "../config/schema.ts";
 import { sentencesOf } from "../data/augmentation/back_translation.ts";
 import { buildDataset } from "../data/dataset.ts";
 import { locateDataset } from "../data/dataset_source.ts";
@@ -13,13 +13,15 @@ import { listStudies, openStudyDatabase } from "../hpo/study_db.ts";
 import { listCheckpoints } from "../storage/checkpoint.ts";
 import { checkpointsFolder, postTextFolder, studyDatabasePath } from "../storage/layout.ts";
 import { WinnowError } from "../support/errors.ts";
+import { isThere } from "../support/file_system.ts";
 import { ARTIFACTS_FOLDER } from "../tracking/mlflow_db.ts";
 import { downloadFromHub } from "../weights/hub.ts";
-import { processEnv } from "../weights/hub_environment.ts";
+import { offlineEnv } from "../weights/hub_environment.ts";
 import { evidenceSentences, translationsFolder } from "./back_translation.ts";
 import { findPostFiles, type PostFile } from "./post_files.ts";
 import type { PostIds } from "./post_mentions.ts";
-import { CONFIG, trialStandings } from "./study_storage.ts";
+import { storedConfig } from "./study_attributes.ts";
+import { trialStandings } from "./study_storage.ts";
 
 /** A study of the folder, as far as posts are concerned. */
 interface PostStudy {
@@ -87,9 +89,9 @@ async function readStudies(experiments: string, notes: string[]): Promise<PostSt
   if (await isThere(path)) {
     using db = await openStudyDatabase(path);
     for (const study of listStudies(db)) {
-      const parsed = configSchema.safeParse(study.userAttributes[CONFIG]);
+      const config = storedConfig(study);
       const trials = trialStandings(db, study).map(({ id }) => id);
-      if (parsed.success) studies.push({ id: study.id, config: parsed.data, trials });
+      if (config !== null) studies.push({ id: study.id, config, trials });
       else notes.push(`study ${study.id} was made by another program or version: its dataset is not looked into`);
     }
   }
@@ -139,7 +141,7 @@ async function readDatasets(experiments: string, configs: readonly Config[], not
         id: isSample ? sample : id,
         files,
         ...(revision === null ? {} : { revision }),
-        download: (request) => downloadFromHub({ ...request, env: offline }),
+        download: (request) => downloadFromHub({ ...request, env: offlineEnv }),
       });
       const tables = await readTables(folder, { files, declaredSplits: false });
       found.set(key, { config, folder, isSample, tables });
@@ -151,9 +153,6 @@ async function readDatasets(experiments: string, configs: readonly Config[], not
   }
   return [...found.values()].filter((one) => one !== null);
 }
-
-/** What is not in the cache is not here: nothing is fetched for the sake of a removal. */
-const offline = (name: string) => name === "HF_HUB_OFFLINE" ? "1" : processEnv(name);
 
 /** All texts of some posts that may have been translated: their sentences, and what of them is evidence. */
 function sentencesOfPosts({ config, tables }: LocalDataset, ids: PostIds): string[] {
@@ -225,5 +224,3 @@ async function whatStays(
   }
   return notes;
 }
-
-const isThere = (path: string) => Deno.stat(path).then(() => true, () => false);

@@ -1,6 +1,5 @@
 /** Studies that are stored: found in an experiments folder, and opened again with all that they stand on. */
-import { type Config, configSchema } from "../config/schema.ts";
-import type { Study } from "../hpo/study.ts";
+import type { Config } from "../config/schema.ts";
 import {
   findStudy,
   listStudies,
@@ -10,35 +9,16 @@ import {
   type StudyDatabase,
 } from "../hpo/study_db.ts";
 import { countTaken } from "../hpo/trial_summary.ts";
-import { studyDatabasePath } from "../storage/layout.ts";
 import { lockFolder } from "../storage/lock.ts";
 import { inputError, storageError } from "../support/errors.ts";
 import { openContext } from "./context.ts";
+import { studiesPath } from "./find_stored.ts";
 import type { StudyChanges } from "./study.ts";
-import { CONFIG } from "./study_storage.ts";
+import { storedConfig, storedData } from "./study_attributes.ts";
 import { dataReference, type StudyContext } from "./trial.ts";
-
-const DATA = "winnow:data";
 
 /** How long a command waits for the run before it, which may just have been killed, to end. */
 const PATIENCE_MS = 10_000;
-
-/** What a study keeps of its beginning: its configuration, name and data. */
-export function studyAttributes(context: StudyContext): Record<string, unknown> {
-  const { config } = context;
-  return { [CONFIG]: config, [DATA]: dataReference(context), "winnow:name": config.study.name };
-}
-
-/** Stores a configuration that a study goes on with. */
-export function storeConfig(study: Study, config: Config): void {
-  study.setUserAttribute(CONFIG, config);
-}
-
-/** The metric that a study optimises, where a command of Winnow's started it. */
-export function metricOf({ userAttributes }: StoredStudy): string | undefined {
-  const parsed = configSchema.safeParse(userAttributes[CONFIG]);
-  return parsed.success ? parsed.data.study.metric : undefined;
-}
 
 /**
  * Runs `body` on the study database of an experiments folder, alone in that folder.
@@ -46,10 +26,7 @@ export function metricOf({ userAttributes }: StoredStudy): string | undefined {
  * @throws an input error when there is no database, a storage error when another run uses the folder
  */
 export async function withStudies<T>(experiments: string, body: (db: StudyDatabase) => Promise<T>): Promise<T> {
-  const path = studyDatabasePath(experiments);
-  if (!await Deno.stat(path).then(() => true, () => false)) {
-    throw inputError(`no study in ${experiments}`, "Start one with `deno task train`, or set paths.experiments");
-  }
+  const path = await studiesPath(experiments);
   using _lock = await lockFolder(experiments, PATIENCE_MS);
   using db = await openStudyDatabase(path);
   return await body(db);
@@ -61,15 +38,14 @@ export async function withStudies<T>(experiments: string, body: (db: StudyDataba
  * @throws a storage error when it is not one of this version's
  */
 export function configOf(study: StoredStudy, experiments: string, changes: StudyChanges = {}): Config {
-  const parsed = configSchema.safeParse(study.userAttributes[CONFIG]);
-  if (!parsed.success) {
+  const stored = storedConfig(study);
+  if (stored === null) {
     throw storageError(
       `study ${study.id} holds no configuration that this version reads`,
       "Continue it with the version that started it",
     );
   }
-  const { data } = parsed;
-  return { ...data, paths: { ...data.paths, experiments }, study: { ...data.study, ...changes } };
+  return { ...stored, paths: { ...stored.paths, experiments }, study: { ...stored.study, ...changes } };
 }
 
 /**
@@ -84,7 +60,7 @@ export async function reopen(
   changes: StudyChanges = {},
 ): Promise<StudyContext> {
   const context = await openContext(configOf(study, experiments, changes), study.id, signal);
-  const began = study.userAttributes[DATA] as ReturnType<typeof dataReference> | undefined;
+  const began = storedData(study);
   const now = dataReference(context);
   if (began && (began.sha256 !== now.sha256 || began.split_sha256 !== now.split_sha256)) {
     const posts = (data: typeof now) => data.posts.train + data.posts.validation + data.posts.test;
@@ -103,8 +79,8 @@ export async function reopen(
  */
 export function latestUnfinished(db: StudyDatabase, changes: StudyChanges = {}): StoredStudy {
   const ours = listStudies(db).flatMap((study) => {
-    const config = configSchema.safeParse(study.userAttributes[CONFIG]);
-    return config.success ? [{ study, nTrials: changes.n_trials ?? config.data.study.n_trials }] : [];
+    const config = storedConfig(study);
+    return config === null ? [] : [{ study, nTrials: changes.n_trials ?? config.study.n_trials }];
   });
   const unfinished = ours.filter(({ study, nTrials }) => {
     const trials = listTrials(db, study);

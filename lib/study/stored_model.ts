@@ -21,6 +21,7 @@ import {
 import type { Checkpoint } from "../storage/checkpoint.ts";
 import { hashFile, MANIFEST_FILE, readManifest } from "../storage/manifest.ts";
 import { inputError, storageError } from "../support/errors.ts";
+import { isThere } from "../support/file_system.ts";
 import { loadTokenizer } from "../text/load_tokenizer.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { checkpointTensors } from "../train/parameter_arrays.ts";
@@ -28,7 +29,7 @@ import { openPredictor, type Predictor } from "../train/predictor.ts";
 import { CONFIG_FILE, STATE_FILE, WEIGHTS_FILE } from "../train/state.ts";
 import { loadThresholds } from "../train/thresholds_file.ts";
 import { readEncoderConfig, usablePositions } from "../weights/encoder_config.ts";
-import { processEnv } from "../weights/hub_environment.ts";
+import { offlineEnv } from "../weights/hub_environment.ts";
 import { openSafetensors } from "../weights/safetensors.ts";
 import { openBase } from "./base_weights.ts";
 import { findBase, readPartial } from "./merge.ts";
@@ -135,8 +136,7 @@ export async function openCheckpointModel(checkpoint: Checkpoint, config: Config
   if (!partial) return whole(folder, settings, await readEncoderConfig(folder), tokenizer);
   const { encoder, record: { tuning } } = partial;
   // Nothing is fetched: what reads posts makes no request.
-  const offline = { env: (name: string) => name === "HF_HUB_OFFLINE" ? "1" : processEnv(name) };
-  const { source, seed } = await findBase(partial, undefined, offline);
+  const { source, seed } = await findBase(partial, undefined, { env: offlineEnv });
   const agents = agentsOf(settings, encoder, tuning);
   const kinds = new Map(
     dualAgentParameters(agents).flatMap((spec) =>
@@ -231,8 +231,6 @@ export async function openExportedModel(folder: string): Promise<ExportedModel> 
   if (without !== undefined) throw refuse(`${RECORD_FILE} has no threshold for ${without}`);
   return { ...whole(folder, record, encoder, tokenizer), record };
 }
-
-const isThere = (path: string) => Deno.stat(path).then(() => true, () => false);
 
 async function readRecord(folder: string): Promise<ModelRecord> {
   const path = join(folder, RECORD_FILE);

@@ -22,7 +22,8 @@ import {
   samplerOf,
   searchSpaceOf,
 } from "./search_space.ts";
-import { latestUnfinished, reopen, storeConfig, studyAttributes, withStudies } from "./stored.ts";
+import { latestUnfinished, reopen, withStudies } from "./stored.ts";
+import { storeConfig, studyAttributes } from "./study_attributes.ts";
 import { openHubPause } from "./hub_pause.ts";
 import { openStudyLog } from "./study_log.ts";
 import { openStudyStorage, studyCheckpointBytes } from "./study_storage.ts";

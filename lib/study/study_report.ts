@@ -4,7 +4,6 @@
  */
 import { dirname, join } from "node:path";
 import { stringify } from "yaml";
-import { type Config, configSchema } from "../config/schema.ts";
 import { paramImportances } from "../hpo/importance/ped_anova.ts";
 import type { Category, Distribution } from "../hpo/space.ts";
 import { findStudy, listTrials, openStudyDatabase, type StoredStudy, type StudyDatabase } from "../hpo/study_db.ts";
@@ -18,15 +17,16 @@ import { studyReportHtml } from "../report/study_report/page.ts";
 import { formatSeconds } from "../report/study_report/tables.ts";
 import { testResultOf } from "../report/study_report/test_result.ts";
 import { makeFolder, writeFileAtomic } from "../storage/atomic_file.ts";
-import { postTextFolder, studyDatabasePath, studyFolder, TEXT_REPORTS } from "../storage/layout.ts";
+import { postTextFolder, studyFolder, TEXT_REPORTS } from "../storage/layout.ts";
 import { parseByteSize } from "../support/byte_size.ts";
 import { inputError } from "../support/errors.ts";
 import type { LogEvent } from "../support/logging.ts";
 import { maskData, maskSecrets } from "../support/masking.ts";
 import { VERSION } from "../support/version.ts";
+import { studiesPath } from "./find_stored.ts";
 import { loggedEvents } from "./logged_events.ts";
 import { CHECKPOINT_SAVED, CHECKPOINTS_PRUNED, storageHistoryOf } from "./storage_history.ts";
-import { CONFIG } from "./study_storage.ts";
+import { storedConfig, storedData } from "./study_attributes.ts";
 
 const EPOCH = "epoch";
 
@@ -66,11 +66,7 @@ export async function reportStudy(
   studyId: string | undefined,
   examples: ExampleMaker | null = null,
 ): Promise<ReportResult> {
-  const path = studyDatabasePath(experiments);
-  if (!await Deno.stat(path).then(() => true, () => false)) {
-    throw inputError(`no study in ${experiments}`, "Start one with `deno task train`, or set paths.experiments");
-  }
-  using db = await openStudyDatabase(path);
+  using db = await openStudyDatabase(await studiesPath(experiments));
   const study = findStudy(db, studyId);
   return await writeStudyReport(db, study, experiments, examples === null ? null : await examples(db, study));
 }
@@ -120,7 +116,7 @@ export async function gatherStudyReport(
     );
   }
   const all = listTrials(db, study);
-  const config = configOf(study);
+  const config = storedConfig(study);
   // What a study has learnt from at its start is not its own work.
   const trials = all.filter((trial) => trial.state !== "WAITING" && !(WARM_START in trial.userAttributes));
   const best = bestTrial(config === null ? trials : trials.filter(isOwn), direction);
@@ -148,11 +144,6 @@ export async function gatherStudyReport(
     configuration: config === null ? null : stringify(maskData(config)),
     examples: null,
   };
-}
-
-function configOf(study: StoredStudy): Config | null {
-  const parsed = configSchema.safeParse(study.userAttributes[CONFIG]);
-  return parsed.success ? parsed.data : null;
 }
 
 /** The summary report as it stands; undefined where there is none, null where it is not JSON. */
@@ -231,18 +222,15 @@ function parametersOf(
 /** Data, adapter and time. */
 function factsOf(summary: unknown, study: StoredStudy, trials: readonly FrozenTrial[]): StudyReport["facts"] {
   const { adapter } = (summary ?? {}) as { adapter?: { name?: unknown } };
-  const { id, posts } = (study.userAttributes["winnow:data"] ?? {}) as {
-    id?: unknown;
-    posts?: Record<string, unknown>;
-  };
+  const data = storedData(study);
   const started = trials.flatMap(({ started }) => started ?? []).sort()[0];
   const seconds = trials.reduce((sum, { started, completed, state }) => {
     if (started === null || completed === null || !FINISHED.has(state)) return sum;
     return sum + (Date.parse(completed) - Date.parse(started)) / 1000;
   }, 0);
-  const counts = Object.entries(posts ?? {}).map(([split, count]) => `${count} ${split}`).join(", ");
+  const counts = Object.entries(data?.posts ?? {}).map(([split, count]) => `${count} ${split}`).join(", ");
   return [
-    ...(typeof id === "string" ? [{ name: "data", value: `${id}${counts === "" ? "" : `: ${counts} posts`}` }] : []),
+    ...(data === undefined ? [] : [{ name: "data", value: `${data.id}: ${counts} posts` }]),
     ...(typeof adapter?.name === "string" ? [{ name: "adapter", value: adapter.name }] : []),
     ...(started === undefined ? [] : [{ name: "started", value: started.slice(0, 16).replace("T", " ") + " UTC" }]),
     ...(seconds > 0 ? [{ name: "time of the trials", value: formatSeconds(seconds) }] : []),

@@ -12,10 +12,9 @@ import { giveUpReserve, takeReserve } from "../storage/reserve.ts";
 import type { StudyPolicy, TrialStanding } from "../storage/retention_plan.ts";
 import { isFullDiskError } from "../storage/usage.ts";
 import { parseByteSize } from "../support/byte_size.ts";
+import { isThere } from "../support/file_system.ts";
 import type { Logger } from "../support/logging.ts";
 
-/** The study attribute that holds its configuration. */
-export const CONFIG = "winnow:config";
 /** The study attribute that holds the number of the first trial that is held to the least, where the disk was short. */
 const TIGHT_FROM = "winnow:tight_from";
 
@@ -65,8 +64,7 @@ export async function studyCheckpointBytes(
 /** The summary of a trial, with no checkpoint where retention has removed it. */
 export async function withStoredCheckpoint(experiments: string, trial: TrialSummary): Promise<TrialSummary> {
   if (trial.checkpoint === null) return trial;
-  const isThere = await Deno.stat(join(experiments, trial.checkpoint)).then(() => true, () => false);
-  return isThere ? trial : { ...trial, checkpoint: null };
+  return await isThere(join(experiments, trial.checkpoint)) ? trial : { ...trial, checkpoint: null };
 }
 
 /** Where a study's storage tells what happens. */

@@ -10,7 +10,8 @@ import { findStudy, listTrials, openStudyDatabase, type StudyDatabase, type Tria
 import { WARM_START } from "../hpo/trial_summary.ts";
 import type { FrozenTrial } from "../hpo/trial.ts";
 import { inputError } from "../support/errors.ts";
-import { metricOf } from "./stored.ts";
+import { isThere } from "../support/file_system.ts";
+import { storedConfig } from "./study_attributes.ts";
 
 /**
  * The completed and pruned trials of the study that `study.warm_start` names, with those of their parameters that the space
@@ -28,7 +29,7 @@ export async function warmStart(
   const { path, study_id } = typeof warm_start === "string" ? { path: db.path, study_id: warm_start } : warm_start;
   if (path === db.path) return learnt(db);
   const file = await Deno.stat(path).then(({ isDirectory }) => isDirectory ? join(path, "study.db") : path, () => path);
-  if (!await Deno.stat(file).then(() => true, () => false)) {
+  if (!await isThere(file)) {
     throw inputError(`study.warm_start: there is no file ${file}`, "Give the path of a study.db.");
   }
   using other = await openStudyDatabase(file);
@@ -36,7 +37,7 @@ export async function warmStart(
 
   function learnt(from: StudyDatabase): TrialTemplate[] {
     const study = findStudy(from, study_id);
-    const found = metricOf(study);
+    const found = storedConfig(study)?.study.metric;
     if (study.directions.join() !== direction || (found !== undefined && found !== metric)) {
       throw inputError(
         `study.warm_start: study ${study_id} optimises ${found ?? "its objective"} (${study.directions.join(", ")}), ` +

@@ -37,3 +37,15 @@ export function exitCode(error: unknown): number {
   if (!(error instanceof WinnowError)) return 1;
   return { input: 2, storage: 3, interrupted: 130, failure: 1 }[error.kind];
 }
+
+/** The operating system's code of an error ("ENOSPC"), "NotCapable" for a missing Deno permission, else "". */
+export function errorCode(error: unknown): string {
+  if (error instanceof Deno.errors.NotCapable) return "NotCapable";
+  const code = (error as { code?: unknown } | null)?.code;
+  return typeof code === "string" ? code : "";
+}
+
+/** Whether the disk (or the user's share of it) is full. */
+export function isDiskFull(error: unknown): boolean {
+  return ["ENOSPC", "EDQUOT"].includes(errorCode(error));
+}

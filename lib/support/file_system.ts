@@ -237,9 +237,9 @@ export function wholeLineBytes(fs: FileSystem, path: string, size: number): numb
   return 0;
 }
 
-/** Whether there is something at a path. */
-export const isThere = (fs: FileSystem, path: string): Promise<boolean> =>
+/** Whether there is something at a path. @throws the file system's error where that cannot be told */
+export const isThere = (path: string, fs: FileSystem = diskFileSystem): Promise<boolean> =>
   fs.status(path).then(() => true, (error) => {
-    if (error instanceof Deno.errors.NotFound) return false;
+    if (error instanceof Deno.errors.NotFound || error instanceof Deno.errors.NotADirectory) return false;
     throw error;
   });

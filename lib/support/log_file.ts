@@ -4,6 +4,7 @@
  * that meets a rotation is in the old file or the new one, and what a full disk refuses waits in memory.
  */
 import { dirname, join, parse } from "node:path";
+import { isDiskFull } from "./errors.ts";
 import { diskFileSystem, type FileSystem, wholeLineBytes, type WritableFile } from "./file_system.ts";
 
 /** When a file is full, and how many full ones are kept. */
@@ -37,7 +38,6 @@ export interface LogFile {
 }
 
 const dayOf = (date: Date) => date.toISOString().slice(0, 10);
-const isFull = (error: unknown) => ["ENOSPC", "EDQUOT"].includes((error as { code?: string }).code ?? "");
 
 /** A full file of a log: its day and its number on that day. */
 interface Rotated {
@@ -128,7 +128,7 @@ export function openLogFile(path: string, options: LogFileOptions = {}): LogFile
       try {
         return flush();
       } catch (error) {
-        if (!isFull(error) || waitingBytes > MAX_WAITING_BYTES) throw error;
+        if (!isDiskFull(error) || waitingBytes > MAX_WAITING_BYTES) throw error;
         if (tries > 0) return;
         onFull?.();
       }

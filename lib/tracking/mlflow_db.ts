@@ -10,7 +10,7 @@ import { existsSync } from "node:fs";
 import { dirname, join, resolve } from "node:path";
 import type { DatabaseSync } from "node:sqlite";
 import { fileURLToPath, pathToFileURL } from "node:url";
-import { inputError, storageError } from "../support/errors.ts";
+import { inputError, isDiskFull, storageError } from "../support/errors.ts";
 import { artifactParts, EXPERIMENT_KIND, MAX_PARAM_LENGTH, metricKey, paramEntries, tagValue } from "./limits.ts";
 import { type MlflowFile, openMlflowFile, transaction } from "./sqlite_file.ts";
 import {
@@ -213,7 +213,7 @@ async function logArtifact(file: MlflowFile, { run_id, path, content }: Artifact
   } catch (error) {
     await Deno.remove(aside).catch(() => {});
     const message = `writing the artifact ${target} failed: ${(error as Error).message}`;
-    if (["ENOSPC", "EDQUOT"].includes((error as { code?: string }).code ?? "")) throw new TrackerAway(message);
+    if (isDiskFull(error)) throw new TrackerAway(message);
     throw storageError(message, "Make its folder writable", { cause: error });
   }
 }

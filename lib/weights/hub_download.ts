@@ -5,7 +5,7 @@
 import { createHash, type Hash, randomUUID } from "node:crypto";
 import { statfs } from "node:fs/promises";
 import { basename, dirname, join, relative } from "node:path";
-import { storageError, WinnowError } from "../support/errors.ts";
+import { isDiskFull, storageError, WinnowError } from "../support/errors.ts";
 import { type HubFile, isWhole, statIfThere } from "./hub_cache.ts";
 import { type Answer, BrokenTransfer, HubRefusal } from "./hub_http.ts";
 
@@ -237,7 +237,7 @@ async function append(part: Part, piece: Uint8Array, file: HubFile): Promise<voi
   try {
     for (let written = 0; written < piece.length;) written += await part.output.write(piece.subarray(written));
   } catch (error) {
-    if (!["ENOSPC", "EDQUOT"].includes((error as { code?: string }).code ?? "")) throw error;
+    if (!isDiskFull(error)) throw error;
     await part.output.truncate(0); // others need the disk more than a later run needs this
     await Deno.remove(part.path);
     throw await noRoom(dirname(dirname(part.path)), file.size, error);

@@ -9,6 +9,9 @@ export type Environment = (name: string) => string | undefined;
 /** A variable of the process's environment. */
 export const processEnv: Environment = (name) => Deno.env.get(name);
 
+/** The process's environment, in which no request is made: what is not in the cache is not here. */
+export const offlineEnv: Environment = (name) => name === "HF_HUB_OFFLINE" ? "1" : processEnv(name);
+
 /**
  * The cache folder: HF_HUB_CACHE, HUGGINGFACE_HUB_CACHE, $HF_HOME/hub, $XDG_CACHE_HOME/huggingface/hub or
  * ~/.cache/huggingface/hub, the first that the environment gives.

@@ -11,6 +11,7 @@ import { createHash } from "node:crypto";
 import { join } from "node:path";
 import { z } from "zod";
 import { makeFolder, writeFileAtomic } from "../../storage/atomic_file.ts";
+import { isThere } from "../../support/file_system.ts";
 
 const entry = z.strictObject({ text: z.string() });
 
@@ -46,7 +47,7 @@ export function openTranslationCache(folder: string, models: Readonly<Record<str
       const { parent, path } = fileOf(sentence);
       await makeFolder(parent);
       const description = join(place, "models.json");
-      const described = await Deno.stat(description).then(() => true, () => false);
+      const described = await isThere(description);
       if (!described) await writeFileAtomic(description, JSON.stringify(models, null, 2) + "\n");
       await writeFileAtomic(path, JSON.stringify({ text }) + "\n");
     },
