@@ -20,7 +20,7 @@ import { LORA_TARGETS } from "../model/lora.ts";
 import { CLASS_WEIGHTS, CRITERIA_LOSSES } from "../model/losses/registry.ts";
 import { POOLINGS } from "../model/poolings/registry.ts";
 import { TUNING_MODES } from "../model/tuning.ts";
-import { PRUNING_STRATEGIES } from "../storage/retention_plan.ts";
+import { PRUNING_STRATEGIES } from "../storage/retention_decision.ts";
 import { BYTE_SIZE_PATTERN } from "../support/byte_size.ts";
 import { TRACKING_STORES } from "../tracking/stores.ts";
 import { SCHEDULES } from "../train/schedule.ts";

@@ -67,10 +67,6 @@ export function conditionalSpace(declared: DeclaredSpace, own: (key: string) => 
   return { parameters, idle } satisfies ConditionalSpace;
 }
 
-/** Whether any parameter of a space depends on another. */
-export const isConditional = ({ parameters }: ConditionalSpace): boolean =>
-  parameters.some(({ when }) => when.length > 0);
-
 /** The distributions of a space by name, without conditions. */
 export const distributionsOf = ({ parameters }: ConditionalSpace): SearchSpace =>
   Object.fromEntries(parameters.map(({ name, distribution }) => [name, distribution]));

@@ -9,8 +9,10 @@ import type { Params } from "./space.ts";
 import type { Study, Trial } from "./study.ts";
 import { type EventDetails, progressOf, type StudyEvent, type TrialPhase } from "./study_progress.ts";
 import {
+  bestOf,
   BUDGET,
   CHECKPOINT,
+  countTaken,
   FAILURE,
   isOwn,
   METRICS,
@@ -18,10 +20,6 @@ import {
   TIME_SPENT,
   type TrialSummary,
 } from "./trial_summary.ts";
-import { bestOf, countTaken } from "./trial_summary.ts";
-
-export type { StudyEvent, StudyProgress, TrialPhase } from "./study_progress.ts";
-export { bestOf, summarizeTrial, type TrialSummary } from "./trial_summary.ts";
 
 /** Thrown by a trial that ends because `shouldPrune` said so; Optuna's `TrialPruned`. */
 export class TrialPruned extends Error {

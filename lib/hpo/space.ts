@@ -4,7 +4,7 @@
  * The three distributions are Optuna's: its database holds their JSON, and each value as a float ("internal
  * representation": a number as it is, a category as its index).
  */
-import { contains } from "../config/distributions.ts";
+import { contains, gridStep } from "../config/distributions.ts";
 import { inputError } from "../support/errors.ts";
 import { parseAttribute, writeAttribute } from "./optuna_values.ts";
 
@@ -96,9 +96,6 @@ export function checkDistribution(
 /** low + index × step, to 15 digits, so that 0.1 + 2 × 0.1 is 0.3. */
 const atStep = (low: number, step: number, index: number) => Number((low + index * step).toPrecision(15));
 
-/** The step of a distribution on a grid: 1 for integers without one; null where every real number is allowed. */
-const stepOf = ({ type, step }: FloatDistribution | IntDistribution) => step ?? (type === "int" ? 1 : null);
-
 /**
  * The value at position `u` in [0, 1) of a distribution: each category or grid point has an equal share; a logarithmic
  * scale is even in ln; integers on a logarithmic scale have the share of [k - ½, k + ½), as in Optuna's random sampler.
@@ -115,7 +112,7 @@ export function valueAt(distribution: Distribution, u: number): Category {
     const value = Math.exp(from + u * (to - from));
     return clip(type === "int" ? Math.round(value) : value);
   }
-  const step = stepOf(distribution);
+  const step = gridStep(distribution);
   if (step === null) return clip(low + u * (high - low));
   const points = Math.floor((high - low) / step + 1e-9) + 1;
   return atStep(low, step, Math.floor(u * points));
@@ -124,7 +121,7 @@ export function valueAt(distribution: Distribution, u: number): Category {
 /** How many values a distribution has; Infinity where every real number of a range is one. */
 export function valueCount(distribution: Distribution): number {
   if (distribution.type === "categorical") return distribution.choices.length;
-  const step = distribution.log && distribution.type === "int" ? 1 : stepOf(distribution);
+  const step = gridStep(distribution);
   return step === null ? Infinity : Math.floor((distribution.high - distribution.low) / step + 1e-9) + 1;
 }
 
@@ -183,8 +180,7 @@ export function toOptunaJson(distribution: Distribution): string {
   }
   const { type, low, high, log } = distribution;
   const name = type === "int" ? "IntDistribution" : "FloatDistribution";
-  const step = type === "int" && log ? 1 : stepOf(distribution);
-  return JSON.stringify({ name, attributes: { step, low, high, log: log ?? false } });
+  return JSON.stringify({ name, attributes: { step: gridStep(distribution), low, high, log: log ?? false } });
 }
 
 /** Optuna's names of distributions: today's, those before version 3, and those of its short form. */

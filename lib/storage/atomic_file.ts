@@ -7,9 +7,6 @@ import { basename, dirname, join, resolve } from "node:path";
 import { diskFileSystem, type FileSystem, writeAll } from "../support/file_system.ts";
 import { asStorageError } from "./fs_error.ts";
 
-/** fsync of a folder: makes the names in it durable. */
-export const syncFolder = (folder: string, fs: FileSystem = diskFileSystem): Promise<void> => fs.syncFolder(folder);
-
 /**
  * Whether a path is a folder or a link to one. A link is told by listing what it leads to, since `status` does not follow
  * it.

@@ -11,6 +11,7 @@ import { basename, join, relative, resolve } from "node:path";
 import { isDiskFull, storageError, WinnowError } from "../support/errors.ts";
 import { diskFileSystem, type FileSystem, isThere, removeTree } from "../support/file_system.ts";
 import { makeFolder, writeFileAtomic } from "./atomic_file.ts";
+import { folderBytes } from "./disk.ts";
 import { asStorageError } from "./fs_error.ts";
 import { hashingFiles, type WrittenFile } from "./hashing_files.ts";
 import { type CheckpointInfo, hashFile, type Manifest, MANIFEST_FILE, manifestText, readManifest } from "./manifest.ts";
@@ -144,16 +145,7 @@ async function bytesNeeded(
 ): Promise<number> {
   if (expectedBytes !== undefined) return expectedBytes;
   const others = await listCheckpoints(parent, () => {}, fs).catch(() => []);
-  return Math.max(await treeBytes(partial, fs).catch(() => 0), ...others.map((checkpoint) => checkpoint.bytes));
-}
-
-async function treeBytes(folder: string, fs: FileSystem): Promise<number> {
-  let bytes = 0;
-  for (const { name, isDirectory } of await fs.list(folder)) {
-    const path = join(folder, name);
-    bytes += isDirectory ? await treeBytes(path, fs) : (await fs.status(path)).size;
-  }
-  return bytes;
+  return Math.max(await folderBytes(partial, fs).catch(() => 0), ...others.map((checkpoint) => checkpoint.bytes));
 }
 
 /**

@@ -1,7 +1,8 @@
 /** How much room there is, how much is taken, and whether the checkpoints of a trial will fit. */
 import { join, resolve } from "node:path";
 import { errorCode, storageError } from "../support/errors.ts";
-import { makeFolder, syncFolder } from "./atomic_file.ts";
+import { diskFileSystem, type FileSystem } from "../support/file_system.ts";
+import { makeFolder } from "./atomic_file.ts";
 import { freeBytes } from "./free_space.ts";
 
 export { diskSpace, formatBytes, freeBytes } from "./free_space.ts";
@@ -10,13 +11,12 @@ export { diskSpace, formatBytes, freeBytes } from "./free_space.ts";
 export const CHECKPOINT_OVERHEAD_BYTES = 1_000_000;
 
 /** Sum of the sizes in bytes of all files under `path`, 0 if it does not exist. Files that vanish meanwhile count 0. */
-export async function folderBytes(path: string): Promise<number> {
+export async function folderBytes(path: string, fs: FileSystem = diskFileSystem): Promise<number> {
   let bytes = 0;
   try {
-    for await (const entry of Deno.readDir(path)) {
-      const child = join(path, entry.name);
-      if (entry.isDirectory) bytes += await folderBytes(child);
-      else bytes += (await Deno.lstat(child)).size;
+    for (const { name, isDirectory } of await fs.list(path)) {
+      const child = join(path, name);
+      bytes += isDirectory ? await folderBytes(child, fs) : (await fs.status(child)).size;
     }
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -96,7 +96,7 @@ export async function ensureWritable(folder: string): Promise<void> {
     using file = await Deno.open(probe, { write: true, create: true, truncate: true });
     await file.write(new TextEncoder().encode("writable\n"));
     await file.sync();
-    await syncFolder(folder);
+    await diskFileSystem.syncFolder(folder);
   } catch (error) {
     const inTheWay = ["EEXIST", "ENOTDIR"].includes(errorCode(error));
     const reason = inTheWay ? "a file stands where a folder is needed" : error instanceof Error ? error.message : error;

@@ -1,6 +1,6 @@
 /**
  * Keeps the checkpoints of a study within its policy, its cap and the disk: looks for room before a save, saves, prunes
- * after it. What goes is decided by retention_plan.ts from the manifests of all trials; here it is carried out and told.
+ * after it. What goes is decided by retention_decision.ts from the manifests of all trials; here it is carried out and told.
  */
 import { join } from "node:path";
 import { storageError } from "../support/errors.ts";
@@ -8,15 +8,15 @@ import { diskFileSystem, type FileSystem } from "../support/file_system.ts";
 import { type Checkpoint, listCheckpoints, OPTIMIZER_FILE, verifyCheckpoint } from "./checkpoint.ts";
 import { diskSpace, formatBytes } from "./free_space.ts";
 import { checkpointsFolder } from "./layout.ts";
-import { carryOut, newest, soundPlan, type Verified } from "./retention.ts";
+import { carryOut, soundPlan, type Verified } from "./retention.ts";
 import {
   decideRetention,
-  type Direction,
   type RetentionDecision,
   type StudyCheckpoint,
   type StudyPolicy,
   type TrialStanding,
-} from "./retention_plan.ts";
+} from "./retention_decision.ts";
+import { bestBy, byStep, type Direction, newest } from "./retention_rule.ts";
 import { type Artifact, fullDiskError, isFullDiskError } from "./usage.ts";
 
 /** A study whose checkpoints are kept. */
@@ -96,11 +96,13 @@ export function reliedOn<T extends StudyCheckpoint>(
   metric: string,
   direction: Direction,
 ): T[] {
-  const staying = [...keep, ...reduce];
+  const staying = [...keep, ...reduce].sort(byStep);
   const trials = new Set(remove.map((one) => one.trial));
-  const sign = direction === "maximize" ? 1 : -1;
-  const score = (one: T) => sign * (one.info.metrics[metric] ?? -sign * Infinity);
-  const best = staying.toSorted((a, b) => score(b) - score(a) || a.info.step - b.info.step)[0];
+  const [best = staying[0]] = bestBy(staying, ({ info }) => info.metrics[metric] ?? null, {
+    k: 1,
+    max: undefined,
+    direction,
+  });
   const newestOf = (trial: string) => newest(staying.filter((one) => one.trial === trial));
   const relied = [...trials, ...reduce.map((one) => one.trial)].map(newestOf);
   return [...new Set([...relied, best])].filter((one) => one !== undefined);

@@ -1,21 +1,12 @@
 /**
- * Carrying out what retention_plan.ts decides. Deleting happens after a save, so at the worst there is one checkpoint
+ * Carrying out what retention_decision.ts decides. Deleting happens after a save, so at the worst there is one checkpoint
  * too many and never none. Before anything goes, what stays in its place is relied upon and therefore read whole and
  * compared with its manifest; if it is damaged it counts as absent, with a warning, and the rule is asked again.
  */
 import type { WinnowError } from "../support/errors.ts";
 import { diskFileSystem, type FileSystem } from "../support/file_system.ts";
-import {
-  type Checkpoint,
-  dropOptimizer,
-  listCheckpoints,
-  type OnWarning,
-  removeCheckpoint,
-  verifyCheckpoint,
-} from "./checkpoint.ts";
-import { planRetention, type Ranked, type RetentionPlan, type RetentionRule } from "./retention_plan.ts";
-
-export { planRetention, type Ranked, type RetentionPolicy } from "./retention_plan.ts";
+import { type Checkpoint, dropOptimizer, type OnWarning, removeCheckpoint, verifyCheckpoint } from "./checkpoint.ts";
+import type { RetentionPlan } from "./retention_rule.ts";
 
 /** Folders of checkpoints that were read whole by this process and were sound. */
 export type Verified = Set<string>;
@@ -64,32 +55,4 @@ export async function carryOut<T extends Checkpoint>(
   const reduced = new Map<T, Checkpoint>();
   for (const one of plan.reduce) reduced.set(one, await dropOptimizer(one, undefined, fs));
   return { reduced };
-}
-
-/** The newest by step of some checkpoints. */
-export const newest = <T extends Ranked>(checkpoints: readonly T[]): T | undefined =>
-  checkpoints.reduce<T | undefined>((found, one) => !found || one.info.step > found.info.step ? one : found, undefined);
-
-/**
- * Applies the rule to the folder of one trial's checkpoints: removes, and drops optimizer states.
- *
- * @returns the checkpoints that are there afterwards, by ascending step, and the names of the removed ones.
- */
-export async function applyRetention(
-  parent: string,
-  rule: RetentionRule,
-  onWarning: OnWarning = () => {},
-  fs: FileSystem = diskFileSystem,
-): Promise<{ kept: Checkpoint[]; removed: string[] }> {
-  const { plan } = await soundPlan(
-    await listCheckpoints(parent, onWarning, fs),
-    (sound) => planRetention(sound, rule),
-    ({ keep, reduce }) => [newest([...keep, ...reduce])!],
-    new Set(),
-    onWarning,
-    (folder) => verifyCheckpoint(folder, fs),
-  );
-  const { reduced } = await carryOut(plan, fs);
-  const kept = [...plan.keep, ...reduced.values()].sort((a, b) => a.info.step - b.info.step);
-  return { kept, removed: plan.remove.map((one) => one.name) };
 }

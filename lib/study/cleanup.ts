@@ -15,7 +15,7 @@ import { describeStored, reliedOn } from "../storage/keeper.ts";
 import { checkpointsFolder, postTextFolder, reserveFile, studyDatabasePath, TEXT_REPORTS } from "../storage/layout.ts";
 import { type FolderLock, lockFolder } from "../storage/lock.ts";
 import { carryOut, soundPlan } from "../storage/retention.ts";
-import { decideRetention } from "../storage/retention_plan.ts";
+import { decideRetention } from "../storage/retention_decision.ts";
 import { inputError, WinnowError } from "../support/errors.ts";
 import { isThere } from "../support/file_system.ts";
 import { findPosts } from "./post_removal.ts";

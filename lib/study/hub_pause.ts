@@ -2,6 +2,7 @@
  * A hub token that expires while a study runs pauses the study: a trial that needs a file which the hub refuses waits until
  * the hub takes the token again, in place of failing. The token is read anew at each look.
  */
+import { setTimeout as sleep } from "node:timers/promises";
 import { type Level, type Logger } from "../support/logging.ts";
 import { WinnowError } from "../support/errors.ts";
 import {
@@ -94,7 +95,7 @@ export function openHubPause({ log, say, checkMs = TOKEN_CHECK_MS, env = process
       const began = performance.now(), before = await inFile();
       tell("WARNING", `the study is paused: ${refused.why}`, remedyFor(current, checkMs));
       for (let why = refused.why;;) {
-        await wait(checkMs, signal);
+        await sleep(checkMs, undefined, { signal }).catch(() => signal.throwIfAborted());
         const now = await inFile();
         if (now !== undefined && now !== before) current = withoutTokenVariables(env);
         const found = await look(make);
@@ -127,17 +128,3 @@ function remedyFor(env: Environment, checkMs: number): string {
 /** A time for people: in minutes, or in seconds where it is short. */
 const span = (milliseconds: number): string =>
   milliseconds < 120_000 ? `${Math.ceil(milliseconds / 1000)} s` : `${Math.round(milliseconds / 60_000)} minutes`;
-
-async function wait(milliseconds: number, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  const { promise, resolve, reject } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, milliseconds);
-  const end = () => reject(signal.reason);
-  signal.addEventListener("abort", end, { once: true });
-  try {
-    await promise;
-  } finally {
-    clearTimeout(timer);
-    signal.removeEventListener("abort", end);
-  }
-}

@@ -1,11 +1,11 @@
 /** A study from configuration to report: checked, started, resumed. What the commands show comes through `hooks`. */
 import type { Config } from "../config/schema.ts";
 import { transaction } from "../hpo/database.ts";
-import { runStudy, summarizeTrial, TrialPruned } from "../hpo/executor.ts";
+import { runStudy, TrialPruned } from "../hpo/executor.ts";
 import { createStudy, loadStudy, type Study } from "../hpo/study.ts";
 import { findStudy, openStudyDatabase, type StudyDatabase } from "../hpo/study_db.ts";
 import type { StudyEvent } from "../hpo/study_progress.ts";
-import { isOwn } from "../hpo/trial_summary.ts";
+import { isOwn, summarizeTrial } from "../hpo/trial_summary.ts";
 import { cleanTemporaries } from "../storage/checkpoint.ts";
 import { ensureWritable } from "../storage/disk.ts";
 import { studyDatabasePath, studyFolder } from "../storage/layout.ts";

@@ -9,7 +9,7 @@ import { type Keeper, openKeeper, type RetentionEvent } from "../storage/keeper.
 import { checkpointsFolder } from "../storage/layout.ts";
 import { type MonitorReading, startMonitor } from "../storage/monitor.ts";
 import { giveUpReserve, takeReserve } from "../storage/reserve.ts";
-import type { StudyPolicy, TrialStanding } from "../storage/retention_plan.ts";
+import type { StudyPolicy, TrialStanding } from "../storage/retention_decision.ts";
 import { isFullDiskError } from "../storage/usage.ts";
 import { parseByteSize } from "../support/byte_size.ts";
 import { isThere } from "../support/file_system.ts";

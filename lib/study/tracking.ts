@@ -10,8 +10,9 @@
 import { existsSync } from "node:fs";
 import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
-import type { RunningTrial, StudyEvent, TrialSummary } from "../hpo/executor.ts";
-import { progressFields } from "../hpo/study_progress.ts";
+import type { RunningTrial } from "../hpo/executor.ts";
+import { progressFields, type StudyEvent } from "../hpo/study_progress.ts";
+import type { TrialSummary } from "../hpo/trial_summary.ts";
 import { trackingBufferPath, trackingDatabasePath, trialFolder } from "../storage/layout.ts";
 import { inputError } from "../support/errors.ts";
 import { openOperationBuffer } from "../tracking/buffer.ts";

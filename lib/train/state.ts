@@ -151,16 +151,6 @@ export async function writeCopy(folder: string, copy: StateCopy, fs: FileSystem 
   for (const [name, contents] of copy.files) await writeFile(fs, join(folder, name), contents);
 }
 
-/** Writes a run's state into a folder while training waits. */
-export async function writeState(
-  folder: string,
-  engine: Engine,
-  state: TrainerState,
-  files: ModelFiles,
-): Promise<void> {
-  await writeCopy(folder, await copyState(engine, state, files));
-}
-
 /** The trainer's state in a checkpoint. @throws a storage error when it is damaged */
 export async function readState(
   checkpoint: Pick<Checkpoint, "folder">,

@@ -9,8 +9,7 @@ import { createGraph, linearGrid, targetOf } from "../../lib/graph/graph.ts";
 import { LOSS_SCALE } from "../../lib/graph/optimizer.ts";
 import { pool } from "../../lib/graph/ops/pool.ts";
 import type { Engine } from "../../lib/train/engine.ts";
-import { loadArrays, readState, writeState } from "../../lib/train/state.ts";
-import { initialState } from "../../lib/train/state.ts";
+import { initialState, loadArrays, readState } from "../../lib/train/state.ts";
 import { OPTIMIZER_FILE } from "../../lib/storage/checkpoint.ts";
 import half from "../../kernels/half.wgsl" with { type: "text" };
 import { withFolder } from "../support/commands.ts";
@@ -24,6 +23,7 @@ import {
   type SmallOptions,
   stepOptions,
 } from "../support/small_engine.ts";
+import { writeState } from "../support/write_state.ts";
 
 const gpu = await openGpu();
 /** Sizes whose products the kernels store in 16 bits on every adapter. */
@@ -201,7 +201,7 @@ Deno.test("loss scaling: a checkpoint holds its state, and a resumed run gets th
     };
     const whole = await withEngine(options, async (engine) => {
       await steps(engine, 1, 3);
-      await writeState(folder, engine, initialState(9, {}), { config: {}, tokenizer: new Map() });
+      await writeState(folder, engine, initialState(9, {}));
       const metrics = await steps(engine, 4, 9);
       return { metrics, scale: await engine.lossScale(), parameters: await readArray(engine, "parameter") };
     });

@@ -8,7 +8,7 @@ import { openStudyDatabase } from "../../lib/hpo/study_db.ts";
 import { cleanPartials, latestValid, publishCheckpoint } from "../../lib/storage/checkpoint.ts";
 import { checkpointsFolder, studyDatabasePath } from "../../lib/storage/layout.ts";
 import { lockFolder } from "../../lib/storage/lock.ts";
-import { applyRetention } from "../../lib/storage/retention.ts";
+import { applyRetention } from "../support/apply_retention.ts";
 
 const EPOCHS = 6;
 const experiments = Deno.args[0]!;

@@ -17,7 +17,7 @@ import { openModel } from "../../lib/study/model_source.ts";
 import { engineOptions, signatureOf, type StudyContext } from "../../lib/study/trial.ts";
 import type { Engine } from "../../lib/train/engine.ts";
 import { checkpointTensors, type ParameterArray, resumeArrays } from "../../lib/train/parameter_arrays.ts";
-import { checkSignature, initialState, loadArrays, writeState } from "../../lib/train/state.ts";
+import { checkSignature, initialState, loadArrays } from "../../lib/train/state.ts";
 import { openSafetensors } from "../../lib/weights/safetensors.ts";
 import { largestDifference, norm } from "../support/golden.ts";
 import { compileGraph, constant, parameter, VARIANTS } from "../support/graph_runner.ts";
@@ -30,6 +30,7 @@ import {
   type SmallOptions,
   stepOptions,
 } from "../support/small_engine.ts";
+import { writeState } from "../support/write_state.ts";
 
 const gpu = await openGpu();
 
@@ -108,7 +109,7 @@ for (
     const whole = await openSmall(gpu, { dropout: 0.1, ...options });
     train(whole, 1, 2);
     const state = initialState(9, {});
-    await writeState(folder, whole, state, { config: {}, tokenizer: new Map() });
+    await writeState(folder, whole, state);
     train(whole, 3, 4);
 
     const again = await openSmall(gpu, { dropout: 0.1, ...options }, 77);
@@ -145,7 +146,7 @@ for (const [what, options] of Object.entries(TUNED)) {
     const whole = await openSmall(gpu, { dropout: 0.1, ...options });
     const first = await readArray(whole, "parameter");
     train(whole, 1, 2);
-    await writeState(folder, whole, initialState(9, {}), { config: {}, tokenizer: new Map() });
+    await writeState(folder, whole, initialState(9, {}));
     train(whole, 3, 4);
     const expected = await arraysOf(whole);
     for (const { loss, skippedSteps } of await whole.drain()) {
@@ -199,7 +200,7 @@ Deno.test("evaluation and saved weights are of the average, which starts at the 
   const evaluated = await averaged.evaluate([batch], stepOptions(1));
 
   const folder = await Deno.makeTempDir();
-  await writeState(folder, averaged, initialState(9, {}), { config: {}, tokenizer: new Map() });
+  await writeState(folder, averaged, initialState(9, {}));
   const plain = await openSmall(gpu, {}, 5);
   loadArrays(folder, plain, { moments: false });
   assertSameBits(await readArray(plain, "parameter"), average);

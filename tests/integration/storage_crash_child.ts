@@ -1,6 +1,6 @@
 /** A trainer reduced to its checkpoints, to be killed: saves, replaces, reduces and removes them until it is. */
 import { cleanPartials, latestValid } from "../../lib/storage/checkpoint.ts";
-import { applyRetention } from "../../lib/storage/retention.ts";
+import { applyRetention } from "../support/apply_retention.ts";
 import { saveEpoch } from "../unit/storage_scenario.ts";
 
 const parent = Deno.args[0]!;

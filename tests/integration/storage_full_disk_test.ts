@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { join } from "node:path";
 import { listCheckpoints, verifyCheckpoint } from "../../lib/storage/checkpoint.ts";
 import { ensureWritable, freeBytes } from "../../lib/storage/disk.ts";
-import { applyRetention } from "../../lib/storage/retention.ts";
+import { applyRetention } from "../support/apply_retention.ts";
 import { writeFileAtomic } from "../../lib/storage/atomic_file.ts";
 import { exitCode, WinnowError } from "../../lib/support/errors.ts";
 import { namesIn, saveEpoch } from "../unit/storage_scenario.ts";

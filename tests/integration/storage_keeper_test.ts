@@ -5,7 +5,7 @@ import { type Checkpoint, listCheckpoints } from "../../lib/storage/checkpoint.t
 import { freeBytes } from "../../lib/storage/disk.ts";
 import { type KeeperOptions, openKeeper, type RetentionEvent } from "../../lib/storage/keeper.ts";
 import { checkpointsFolder } from "../../lib/storage/layout.ts";
-import type { TrialStanding } from "../../lib/storage/retention_plan.ts";
+import type { TrialStanding } from "../../lib/storage/retention_decision.ts";
 import type { WinnowError } from "../../lib/support/errors.ts";
 import { openLogFile } from "../../lib/support/log_file.ts";
 import { saveEpoch, withFolder } from "../unit/storage_scenario.ts";

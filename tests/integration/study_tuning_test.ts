@@ -16,7 +16,7 @@ import { initialiseParameters } from "../../lib/study/model_source.ts";
 import { openEngine } from "../../lib/train/engine.ts";
 import { planEngine } from "../../lib/train/engine_plan.ts";
 import { checkpointTensors, resumeArrays } from "../../lib/train/parameter_arrays.ts";
-import { initialState, loadArrays, writeState } from "../../lib/train/state.ts";
+import { initialState, loadArrays } from "../../lib/train/state.ts";
 import { type EncoderConfig, parseEncoderConfig } from "../../lib/weights/encoder_config.ts";
 import { openSafetensors, writeSafetensors } from "../../lib/weights/safetensors.ts";
 import { linearAgents } from "../support/agents.ts";
@@ -34,6 +34,7 @@ import {
 import { largestDifference } from "../support/golden.ts";
 import { assertRefused } from "../support/refusals.ts";
 import { randomBatch } from "../support/small_engine.ts";
+import { writeState } from "../support/write_state.ts";
 
 const LORA = [
   "tuning.mode=lora",

@@ -1,6 +1,6 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { planRetention, type Ranked } from "../../lib/storage/retention.ts";
+import { planRetention, type Ranked } from "../../lib/storage/retention_rule.ts";
 
 /** Few distinct metric values, so that ties are common; NaN is null in a manifest. */
 const metricArbitrary = fc.option(fc.constantFrom(0, 0.5, 0.5, 0.75, 1, -Infinity), { freq: 5 });

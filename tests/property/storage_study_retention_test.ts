@@ -11,7 +11,7 @@ import {
   type RetentionState,
   type StudyCheckpoint,
   type TrialStanding,
-} from "../../lib/storage/retention_plan.ts";
+} from "../../lib/storage/retention_decision.ts";
 import {
   applyDecision,
   BERT_BASE,

@@ -11,7 +11,7 @@ import {
   type StudyCheckpoint,
   type StudyPolicy,
   type TrialStanding,
-} from "../../lib/storage/retention_plan.ts";
+} from "../../lib/storage/retention_decision.ts";
 
 /** BERT-base (109,482,240 parameters in float32), AdamW's two moments, and the files beside them. */
 export const BERT_BASE = { weights: 437_928_960, optimizer: 875_857_920, rest: 1_000_000 } as const;

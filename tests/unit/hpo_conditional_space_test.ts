@@ -6,7 +6,6 @@ import {
   conditionalSpace,
   type DeclaredSpace,
   drawParams,
-  isConditional,
   randomParams,
 } from "../../lib/hpo/conditional_space.ts";
 import { contains, type Params, valueAt, valueCount } from "../../lib/hpo/space.ts";
@@ -23,8 +22,6 @@ const inOrder = (space: DeclaredSpace, own?: (key: string) => unknown) =>
 
 Deno.test("parameters stand behind those that their conditions name, otherwise as declared", () => {
   assert.deepEqual(inOrder(heads), ["head", "hidden", "dropout"]);
-  assert.ok(isConditional(conditionalSpace(heads)));
-  assert.ok(!isConditional(conditionalSpace({ head: heads["head"]! })));
 });
 
 Deno.test("what is drawn: parameters whose conditions hold, and nothing below one that is not drawn", () => {

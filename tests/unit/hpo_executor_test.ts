@@ -1,5 +1,5 @@
 import assert from "node:assert/strict";
-import { type RunningTrial, runStudy, type StudyEvent, type StudyRun, TrialPruned } from "../../lib/hpo/executor.ts";
+import { type RunningTrial, runStudy, type StudyRun, TrialPruned } from "../../lib/hpo/executor.ts";
 import { conditionalSpace } from "../../lib/hpo/conditional_space.ts";
 import { medianPruner } from "../../lib/hpo/pruners/percentile.ts";
 import { gridSampler } from "../../lib/hpo/samplers/grid.ts";
@@ -7,6 +7,7 @@ import { quasiRandomSampler } from "../../lib/hpo/samplers/quasi_random.ts";
 import { createStudy } from "../../lib/hpo/study.ts";
 import type { Direction, StudyDatabase } from "../../lib/hpo/study_db.ts";
 import type { Pruner } from "../../lib/hpo/pruners/pruner.ts";
+import type { StudyEvent } from "../../lib/hpo/study_progress.ts";
 import { exitCode, inputError, storageError, WinnowError } from "../../lib/support/errors.ts";
 import { smallSpace, withDatabase } from "./hpo_scenario.ts";
 

@@ -8,7 +8,7 @@ import {
   removeCheckpoint,
   verifyCheckpoint,
 } from "../../lib/storage/checkpoint.ts";
-import { applyRetention } from "../../lib/storage/retention.ts";
+import { applyRetention } from "../support/apply_retention.ts";
 import { runUntil } from "./storage_fault_injection.ts";
 import { epochName, namesIn, saveEpoch, withFolder } from "./storage_scenario.ts";
 

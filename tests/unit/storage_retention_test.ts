@@ -1,7 +1,7 @@
 import assert from "node:assert/strict";
 import { join } from "node:path";
 import { listCheckpoints } from "../../lib/storage/checkpoint.ts";
-import { applyRetention } from "../../lib/storage/retention.ts";
+import { applyRetention } from "../support/apply_retention.ts";
 import { saveEpoch, withFolder } from "./storage_scenario.ts";
 
 const rule = (keep_last_n: number, keep_best_k: number, finished = false) => ({

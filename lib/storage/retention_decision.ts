@@ -1,93 +1,21 @@
 /**
- * Which checkpoints stay, as pure functions: of one trial's checkpoints (`planRetention`) and of a whole study's
- * (`decideRetention`). They see what manifests and the study database say (step, metric, bytes, state of the trial) and
- * neither names nor times of files, and the order of their arguments does not matter. Deleting is elsewhere
- * (retention.ts), so a decision can be tested, simulated and shown without a disk.
+ * Which of a study's checkpoints stay, as a pure function of what manifests and the study database say (step, metric, bytes,
+ * state of the trial); retention_rule.ts has the rule for one trial. Deleting is elsewhere (retention.ts), so a decision
+ * can be tested, simulated and shown without a disk.
  *
  * A checkpoint can still matter as the point to resume the running trial from, or as the best of a trial that may be the
  * study's best. All others go right after a save. A new checkpoint is saved before an old one goes, so one save is
  * always on top: what is decided here keeps room for it.
  */
-
-/** How many checkpoints a trial keeps. */
-export interface RetentionPolicy {
-  /** The newest n by step. 0 still keeps the resume point while the trial runs. */
-  readonly keep_last_n: number;
-  /** The best k by the metric; those that tie with the k-th stay too. */
-  readonly keep_best_k: number;
-  /** The most that ties with the k-th may add up to; those that tie with the very best stay in any number. */
-  readonly keep_best_k_max?: number | undefined;
-}
-
-/** What the rule needs to know of a checkpoint. */
-export interface Ranked {
-  readonly name: string;
-  readonly resumable: boolean;
-  readonly info: { readonly step: number; readonly metrics: Readonly<Record<string, number | null>> };
-}
-
-/** The optimum's side of the metric. */
-export type Direction = "maximize" | "minimize";
-
-/** The rule's arguments beside the checkpoints. */
-export interface RetentionRule {
-  readonly policy: RetentionPolicy;
-  /** A key of `info.metrics`. A checkpoint without it, or with null, is never among the best. */
-  readonly metric: string;
-  readonly direction: Direction;
-  /** The trial will not be resumed: no resume point is needed. One checkpoint always remains all the same. */
-  readonly finished?: boolean | undefined;
-}
-
-/** The best k, with those that tie with the k-th up to k_max, and with all that tie with the best. */
-function best<T>(all: readonly T[], valueOf: (one: T) => number | null, rule: BestRule): T[] {
-  const sign = rule.direction === "maximize" ? 1 : -1;
-  const score = (one: T) => {
-    const value = valueOf(one);
-    return typeof value === "number" && !Number.isNaN(value) ? sign * value : -Infinity;
-  };
-  const ranked = all.filter((one) => score(one) > -Infinity).sort((a, b) => score(b) - score(a));
-  const worstKept = ranked[Math.min(rule.k, ranked.length) - 1];
-  if (worstKept === undefined) return [];
-  const most = Math.max(rule.k, rule.max ?? Infinity);
-  return ranked.filter((one, rank) =>
-    score(one) === score(ranked[0]!) || (score(one) >= score(worstKept) && rank < most)
-  );
-}
-
-interface BestRule {
-  readonly k: number;
-  readonly max: number | undefined;
-  readonly direction: Direction;
-}
-
-/** Checkpoints by what is done with them. */
-export interface RetentionPlan<T> {
-  remove: T[];
-  /** Kept as "best" only: their optimizer state can go. */
-  reduce: T[];
-  keep: T[];
-}
-
-/** By step, then by name: what two checkpoints of one trial cannot share. */
-const byStep = (a: Ranked, b: Ranked) => a.info.step - b.info.step || (a.name < b.name ? -1 : 1);
-
-/** Sorts one trial's checkpoints into those to remove, to reduce to their weights, and to keep whole. */
-export function planRetention<T extends Ranked>(checkpoints: readonly T[], rule: RetentionRule): RetentionPlan<T> {
-  const { keep_last_n, keep_best_k: k, keep_best_k_max: max } = rule.policy;
-  const sorted = [...checkpoints].sort(byStep);
-  const top = best(sorted, (one) => one.info.metrics[rule.metric] ?? null, { k, max, direction: rule.direction });
-  const whole = new Set<T | undefined>(keep_last_n > 0 ? sorted.slice(-keep_last_n) : []);
-  if (!rule.finished) whole.add(sorted.at(-1)).add(sorted.findLast((one) => one.resumable));
-  const kept = new Set<T | undefined>([...whole, ...top]);
-  if (kept.size === 0) kept.add(sorted.at(-1));
-  const reduced = (one: T) => one.resumable && (rule.finished === true || !whole.has(one));
-  return {
-    remove: sorted.filter((one) => !kept.has(one)),
-    reduce: sorted.filter((one) => kept.has(one) && reduced(one)),
-    keep: sorted.filter((one) => kept.has(one) && !reduced(one)),
-  };
-}
+import {
+  bestBy,
+  byStep,
+  type Direction,
+  planRetention,
+  type Ranked,
+  type RetentionPlan,
+  type RetentionPolicy,
+} from "./retention_rule.ts";
 
 /** In which order checkpoints go where only some have to. */
 export const PRUNING_STRATEGIES = {
@@ -242,7 +170,7 @@ function withoutPressure<T extends StudyCheckpoint>(
   const ended = tightFrom === null ? policy : TIGHT;
   const byTrial = Map.groupBy(ours, (one) => one.trial);
   const complete = [...byTrial.keys()].map((id) => standing.get(id)!).filter((trial) => trial.state === "COMPLETE");
-  const top = new Set(best(complete, (trial) => trial.value, {
+  const top = new Set(bestBy(complete, (trial) => trial.value, {
     k: Math.max(1, ended.keep_best_k),
     max: Math.max(1, ended.keep_best_k_max ?? Infinity),
     direction,
@@ -293,7 +221,7 @@ function keepOne<T extends StudyCheckpoint>(state: RetentionState<T>, ours: read
 
 /** The checkpoints with the best metric of all. */
 function bestCheckpoints<T extends StudyCheckpoint>({ metric, direction }: RetentionState<T>, ours: readonly T[]): T[] {
-  return best(ours, (one) => one.info.metrics[metric] ?? null, { k: 1, max: undefined, direction });
+  return bestBy(ours, (one) => one.info.metrics[metric] ?? null, { k: 1, max: undefined, direction });
 }
 
 /** In place; what comes first goes first. The given order, by trial and step, is the oldest first. */
