@@ -1,5 +1,6 @@
 /** `deno task catalog`: what a configuration can choose from by name. */
-import { CATALOG_HELP, parseCatalogOptions } from "../lib/cli/options.ts";
+import { CATALOG_HELP } from "../lib/cli/help.ts";
+import { parseCatalogOptions } from "../lib/cli/options.ts";
 import { runCommand } from "../lib/cli/run.ts";
 import { catalog, catalogText } from "../lib/report/catalog.ts";
 

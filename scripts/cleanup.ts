@@ -1,5 +1,6 @@
 /** `deno task cleanup`: what can go from the experiments folder, and its deletion. */
-import { CLEANUP_HELP, DEFAULT_CONFIG, parseCleanupOptions } from "../lib/cli/options.ts";
+import { CLEANUP_HELP } from "../lib/cli/help.ts";
+import { DEFAULT_CONFIG, parseCleanupOptions } from "../lib/cli/options.ts";
 import { runCommand } from "../lib/cli/run.ts";
 import { loadConfig } from "../lib/config/compose.ts";
 import { cleanUp, cleanupText } from "../lib/study/cleanup.ts";

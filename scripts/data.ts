@@ -1,5 +1,6 @@
 /** `deno task data`: what is in a dataset, and whether it can be trained on. */
-import { DATA_HELP, parseDataOptions } from "../lib/cli/options.ts";
+import { DATA_HELP } from "../lib/cli/help.ts";
+import { parseDataOptions } from "../lib/cli/options.ts";
 import { writeStream } from "../lib/cli/output.ts";
 import { runCommand } from "../lib/cli/run.ts";
 import { loadConfig } from "../lib/config/compose.ts";

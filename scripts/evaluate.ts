@@ -1,5 +1,6 @@
 /** `deno task evaluate`: the best checkpoint of a study or of one trial on the test or the validation split. */
-import { DEFAULT_CONFIG, EVALUATE_HELP, parseEvaluateOptions } from "../lib/cli/options.ts";
+import { EVALUATE_HELP } from "../lib/cli/help.ts";
+import { DEFAULT_CONFIG, parseEvaluateOptions } from "../lib/cli/options.ts";
 import { runCommand } from "../lib/cli/run.ts";
 import { studyProgress } from "../lib/cli/study_progress.ts";
 import { loadConfig } from "../lib/config/compose.ts";

@@ -1,5 +1,6 @@
 /** `deno task export`: a trial's model as a folder for `transformers`, and for `deno task predict --model`. */
-import { DEFAULT_CONFIG, EXPORT_HELP, parseExportOptions } from "../lib/cli/options.ts";
+import { EXPORT_HELP } from "../lib/cli/help.ts";
+import { DEFAULT_CONFIG, parseExportOptions } from "../lib/cli/options.ts";
 import { runCommand } from "../lib/cli/run.ts";
 import { loadConfig } from "../lib/config/compose.ts";
 import { formatBytes } from "../lib/storage/free_space.ts";

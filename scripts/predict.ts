@@ -1,5 +1,6 @@
 /** `deno task predict`: criteria and evidence of texts, as they come. */
-import { DEFAULT_CONFIG, parsePredictOptions, PREDICT_HELP, type PredictOptions } from "../lib/cli/options.ts";
+import { PREDICT_HELP } from "../lib/cli/help.ts";
+import { DEFAULT_CONFIG, parsePredictOptions, type PredictOptions } from "../lib/cli/options.ts";
 import { writeResult, writeStream } from "../lib/cli/output.ts";
 import { predictionText } from "../lib/cli/prediction_text.ts";
 import { runCommand } from "../lib/cli/run.ts";

@@ -1,5 +1,6 @@
 /** `deno task report`: a study as one HTML file. */
-import { DEFAULT_CONFIG, parseReportOptions, REPORT_HELP } from "../lib/cli/options.ts";
+import { REPORT_HELP } from "../lib/cli/help.ts";
+import { DEFAULT_CONFIG, parseReportOptions } from "../lib/cli/options.ts";
 import { runCommand } from "../lib/cli/run.ts";
 import { loadConfig } from "../lib/config/compose.ts";
 import { formatBytes } from "../lib/storage/free_space.ts";

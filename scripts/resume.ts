@@ -1,5 +1,6 @@
 /** `deno task resume`: continues an interrupted study, mid-trial where a checkpoint is there. */
-import { DEFAULT_CONFIG, parseResumeOptions, RESUME_HELP, studyChanges } from "../lib/cli/options.ts";
+import { RESUME_HELP } from "../lib/cli/help.ts";
+import { DEFAULT_CONFIG, parseResumeOptions, studyChanges } from "../lib/cli/options.ts";
 import { runCommand } from "../lib/cli/run.ts";
 import { studyProgress } from "../lib/cli/study_progress.ts";
 import { loadConfig } from "../lib/config/compose.ts";

@@ -1,5 +1,6 @@
 /** `deno task train`: a study, one trial, or the checks only. */
-import { parseTrainOptions, TRAIN_HELP } from "../lib/cli/options.ts";
+import { TRAIN_HELP } from "../lib/cli/help.ts";
+import { parseTrainOptions } from "../lib/cli/options.ts";
 import { runCommand } from "../lib/cli/run.ts";
 import { studyProgress } from "../lib/cli/study_progress.ts";
 import { configToYaml, loadConfig } from "../lib/config/compose.ts";

@@ -1,5 +1,6 @@
 /** `deno task translate`: the evidence of the training split to another language and back. */
-import { parseTranslateOptions, TRANSLATE_HELP } from "../lib/cli/options.ts";
+import { TRANSLATE_HELP } from "../lib/cli/help.ts";
+import { parseTranslateOptions } from "../lib/cli/options.ts";
 import { runCommand } from "../lib/cli/run.ts";
 import { countProgress } from "../lib/cli/count_progress.ts";
 import { loadConfig } from "../lib/config/compose.ts";

@@ -138,25 +138,8 @@ export async function openStudyDatabase(path: string): Promise<StudyDatabase> {
  * @throws a storage error when it cannot be opened or is damaged, an input error when it is another program's.
  */
 export function openStorage(path: string): StudyDatabase {
-  let connection: DatabaseSync;
-  try {
-    connection = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS });
-  } catch (error) {
-    throw explain(error, path);
-  }
-  const db: StudyDatabase = {
-    path,
-    connection,
-    statements: new Map(),
-    committed: [],
-    [Symbol.dispose]: () => {
-      if (!connection.isOpen) return;
-      try {
-        connection.exec("PRAGMA journal_mode=DELETE");
-      } catch { /* another program is at it: its journal is not ours to remove */ }
-      connection.close();
-    },
-  };
+  const db = connect(path, { readOnly: false });
+  const { connection } = db;
   try {
     guarded(db, () => connection.exec("PRAGMA journal_mode=PERSIST; PRAGMA synchronous=EXTRA; PRAGMA foreign_keys=ON"));
     transaction(db, () => {
@@ -183,26 +166,37 @@ export function openStorage(path: string): StudyDatabase {
  * @throws a storage error when it cannot be opened or is damaged, an input error when it is another program's.
  */
 export function openForReading(path: string): StudyDatabase {
+  const db = connect(path, { readOnly: true });
+  try {
+    checkRevision(db);
+  } catch (error) {
+    db[Symbol.dispose]();
+    throw error;
+  }
+  return db;
+}
+
+/** A connection. One that may write leaves no journal behind. */
+function connect(path: string, { readOnly }: { readOnly: boolean }): StudyDatabase {
   let connection: DatabaseSync;
   try {
-    connection = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, readOnly: true });
+    connection = new DatabaseSync(path, { timeout: BUSY_TIMEOUT_MS, readOnly });
   } catch (error) {
     throw explain(error, path);
   }
-  const db: StudyDatabase = {
+  return {
     path,
     connection,
     statements: new Map(),
     committed: [],
-    [Symbol.dispose]: () => connection.isOpen && connection.close(),
+    [Symbol.dispose]: () => {
+      if (!connection.isOpen) return;
+      try {
+        if (!readOnly) connection.exec("PRAGMA journal_mode=DELETE");
+      } catch { /* another program is at it: its journal is not ours to remove */ }
+      connection.close();
+    },
   };
-  try {
-    checkRevision(db);
-  } catch (error) {
-    connection.close();
-    throw error;
-  }
-  return db;
 }
 
 function checkRevision(db: StudyDatabase): void {

@@ -68,20 +68,24 @@ function explain(error: unknown, path: string): unknown {
 
 /** Runs `body` with the write lock: all of it is stored, or nothing. */
 export function transaction<T>(file: MlflowFile, body: (connection: DatabaseSync) => T): T {
-  const { connection, path } = file;
   try {
-    connection.exec("BEGIN IMMEDIATE");
-    try {
-      const result = body(connection);
-      connection.exec("COMMIT");
-      return result;
-    } catch (error) {
-      // Some failures (a full disk) have rolled back already.
-      if (connection.isTransaction) connection.exec("ROLLBACK");
-      throw error;
-    }
+    return atomically(file.connection, body);
   } catch (error) {
-    throw explain(error, path);
+    throw explain(error, file.path);
+  }
+}
+
+/** The same with SQLite's own errors. */
+function atomically<T>(connection: DatabaseSync, body: (connection: DatabaseSync) => T): T {
+  connection.exec("BEGIN IMMEDIATE");
+  try {
+    const result = body(connection);
+    connection.exec("COMMIT");
+    return result;
+  } catch (error) {
+    // Some failures (a full disk) have rolled back already.
+    if (connection.isTransaction) connection.exec("ROLLBACK");
+    throw error;
   }
 }
 
@@ -123,16 +127,11 @@ function useWal(connection: DatabaseSync): void {
 }
 
 function createTables(connection: DatabaseSync, path: string): void {
-  connection.exec("BEGIN IMMEDIATE");
-  try {
+  atomically(connection, () => {
     const tables = connection.prepare("SELECT name FROM sqlite_schema WHERE type = 'table'").all();
     if (tables.length === 0) connection.exec(MLFLOW_DDL);
     else checkTables(connection, path, tables.some(({ name }) => name === "experiments"));
-    connection.exec("COMMIT");
-  } catch (error) {
-    if (connection.isTransaction) connection.exec("ROLLBACK");
-    throw error;
-  }
+  });
 }
 
 function checkTables(connection: DatabaseSync, path: string, isMlflow: boolean): void {
