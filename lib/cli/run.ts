@@ -27,7 +27,11 @@ const SAME_PRESS_MS = 500;
 
 const SAVED = { note: "interrupted: saving", remedy: "Continue with: deno task resume" };
 
-function onInterrupt({ note, remedy }: { note: string; remedy: string }): { signal: AbortSignal; dispose(): void } {
+/**
+ * What the first Ctrl-C or SIGTERM aborts. It is listened to until the process ends: a signal that comes while a command is
+ * ending, such as the second of one Ctrl-C, would otherwise take its exit code.
+ */
+function onInterrupt({ note, remedy }: { note: string; remedy: string }): AbortSignal {
   const controller = new AbortController();
   let first: number | undefined;
   const handle = () => {
@@ -40,12 +44,8 @@ function onInterrupt({ note, remedy }: { note: string; remedy: string }): { sign
       Deno.exit(130);
     }
   };
-  const signals = ["SIGINT", "SIGTERM"] as const;
-  for (const name of signals) Deno.addSignalListener(name, handle);
-  return {
-    signal: controller.signal,
-    dispose: () => signals.forEach((name) => Deno.removeSignalListener(name, handle)),
-  };
+  for (const name of ["SIGINT", "SIGTERM"] as const) Deno.addSignalListener(name, handle);
+  return controller.signal;
 }
 
 /** How often a command looks whether the task that started it still lives. */
@@ -99,7 +99,7 @@ export function describeError(error: unknown): string {
 }
 
 /** Runs a command and returns its exit code; never throws. */
-export async function executeCommand<Options extends { json: boolean }>(
+async function executeCommand<Options extends { json: boolean }>(
   command: Command<Options>,
   args: readonly string[],
 ): Promise<number> {
@@ -108,20 +108,18 @@ export async function executeCommand<Options extends { json: boolean }>(
     createOutput(false).say(command.help);
     return 0;
   }
-  let interrupt: ReturnType<typeof onInterrupt> | undefined;
+  let signal: AbortSignal | undefined;
   try {
     const options = command.parse(args);
     const output = createOutput(options.json);
-    interrupt = onInterrupt(command.interruption ?? SAVED);
-    const result = await command.main(options, { signal: interrupt.signal, output });
+    signal = onInterrupt(command.interruption ?? SAVED);
+    const result = await command.main(options, { signal, output });
     if (result !== undefined) output.finish(result);
     return 0;
   } catch (error) {
-    const explained = explain(error, interrupt?.signal);
+    const explained = explain(error, signal);
     writeStream(STDERR, describeError(explained) + "\n");
     return exitCode(explained);
-  } finally {
-    interrupt?.dispose();
   }
 }
 
