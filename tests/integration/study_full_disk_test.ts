@@ -88,6 +88,24 @@ async function fill(folder: string, taken: "reserve" | "free"): Promise<void> {
   for (let free = await freeBytes(folder); free > 0; free = await freeBytes(folder)) await ballast.write(block);
 }
 
+/**
+ * Stops a run at a moment at which it holds no lock of the study database, and writes to that as Optuna does: this deletes
+ * the journal that Winnow would use again.
+ */
+async function stopBetweenCommits(child: Deno.ChildProcess, path: string): Promise<void> {
+  using db = new DatabaseSync(path);
+  for (;;) {
+    child.kill("SIGSTOP");
+    try {
+      return db.exec("UPDATE studies SET study_name = study_name");
+    } catch (error) {
+      if (!(error as Error).message.includes("locked")) throw error;
+      child.kill("SIGCONT");
+      await new Promise((resolve) => setTimeout(resolve, 1));
+    }
+  }
+}
+
 Deno.test({
   name: `without even the reserve the log waits, the database's commit fails, and resume ends the same${refusal}`,
   ignore: refusal !== "",
@@ -102,13 +120,9 @@ Deno.test({
         const run = startCommand("train", [...single, ...settings(small)]);
         const count = (message: string) => loggedEvents(small).filter((one) => one.message === message).length;
         await run.until(`epoch ${epochs}`, () => count("epoch") >= epochs && count("step") >= 1 + 3 * epochs);
-        run.child.kill("SIGSTOP");
-        const before = storedTrials(small)[0]!.reports;
-        // As Optuna does that writes to the study: it deletes the journal that Winnow would use again.
-        const db = new DatabaseSync(join(small, "study.db"));
-        db.exec("UPDATE studies SET study_name = study_name");
+        await stopBetweenCommits(run.child, join(small, "study.db"));
         assert.equal([...Deno.readDirSync(small)].filter(({ name }) => name === "study.db-journal").length, 0);
-        db.close();
+        const before = storedTrials(small)[0]!.reports;
         await fill(small, "reserve");
         run.child.kill("SIGCONT");
         const { code, stdout, stderr } = await run.done;
