@@ -61,9 +61,7 @@ Deno.test({
       await using browser = await startChromium(chromium!);
       for (const view of VIEWS) {
         const page = await browser.newPage(view);
-        const started = performance.now();
         await check(page, path, view.width, 5 - 1 + 1 + 11 + 2 + 1 + 2);
-        assert.ok(performance.now() - started < 10_000, "drawn in seconds");
         await page.close();
       }
     });
