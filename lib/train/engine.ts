@@ -8,13 +8,21 @@ import { createStepRing, type Program } from "../gpu/program.ts";
 import { createReadback } from "../gpu/readback.ts";
 import { compile, resolve } from "../graph/compile.ts";
 import { LOSS_SCALE } from "../graph/optimizer.ts";
+import { unionLayout } from "../graph/plan.ts";
 import { elementCount } from "../graph/tensor.ts";
 import { evidenceHeadOf, evidenceOptions } from "../model/dual_agent.ts";
 import type { ScoredSpan } from "../model/evidence_heads/evidence_head.ts";
 import { checkIds, packBatch } from "../model/inputs.ts";
 import type { Batch } from "../data/batches.ts";
 import { inputError, WinnowError } from "../support/errors.ts";
-import { type EnginePlan, evaluationTensors, METRIC_SLOTS, METRIC_WIDTH, type PlannedGraph } from "./engine_plan.ts";
+import {
+  type EnginePlan,
+  evaluationTensors,
+  type GraphsByLength,
+  METRIC_SLOTS,
+  METRIC_WIDTH,
+  type PlannedGraph,
+} from "./engine_plan.ts";
 import { createParameterArrays, type ParameterArrays } from "./parameter_arrays.ts";
 
 /** Scalars of one optimizer step. */
@@ -149,19 +157,29 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
   let undrained = 0;
   let pending: { step: number; slots: number[] }[] = [];
 
+  /** Makes room for a graph that needs more than was planned for; nothing stays in activations from one program to the next. */
+  const growActivations = ({ plan: { layout } }: PlannedGraph) => {
+    const present = arenas.activation.layout.chunkBytes;
+    if (layout.chunkBytes.every((bytes, chunk) => bytes <= (present[chunk] ?? 0))) return;
+    for (const each of programs.values()) each.destroy();
+    programs.clear();
+    arenas.activation.destroy();
+    arenas.activation = createArena(gpu, unionLayout([arenas.activation.layout, layout]));
+  };
   const program = (planned: PlannedGraph, label: string) => {
     let recorded = programs.get(planned);
     if (!recorded) {
+      growActivations(planned);
       programs.set(planned, recorded = compile(gpu, label, planned.graph, planned.plan, arenas, ring));
     }
     return recorded;
   };
-  const planned = <P>(graphs: ReadonlyMap<number, P>, batch: Batch): P => {
+  const planned = <P extends PlannedGraph>(graphs: GraphsByLength<P>, batch: Batch): P => {
     const found = graphs.get(batch.length);
     if (!found || batch.size !== plan.options.batchSize) {
       throw new WinnowError(
         "failure",
-        `Expected a batch of ${plan.options.batchSize} texts of ${[...graphs.keys()].join(", ")} tokens but found ` +
+        `Expected a batch of ${plan.options.batchSize} texts of ${plan.options.lengths.join(", ")} tokens but found ` +
           `${batch.size} × ${batch.length}`,
       );
     }

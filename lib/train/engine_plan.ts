@@ -31,7 +31,7 @@ export interface EngineOptions {
   readonly adversarialEpsilon?: number;
   /** Texts per micro-batch. */
   readonly batchSize: number;
-  /** Lengths in tokens that batches may have. */
+  /** Lengths in tokens that batches may have; memory is planned for the longest. */
   readonly lengths: readonly number[];
   /** What the backward pass computes again instead of keeping it; `none` unless given. */
   readonly recompute?: RecomputeLevel;
@@ -62,6 +62,12 @@ export interface MemoryForecast {
   readonly total: number;
 }
 
+/** The graphs of batches by their length in tokens, each built and planned when it is first asked for. */
+export interface GraphsByLength<P extends PlannedGraph> {
+  /** The graph of a length, undefined where the engine has no such length. */
+  get(length: number): P | undefined;
+}
+
 /** A graph with its plan. */
 export interface PlannedGraph {
   readonly graph: Graph;
@@ -73,9 +79,8 @@ export interface EnginePlan {
   readonly options: EngineOptions;
   readonly target: Target;
   readonly parameters: ParameterSet;
-  /** By length in tokens. */
-  readonly training: ReadonlyMap<number, PlannedGraph>;
-  readonly evaluation: ReadonlyMap<number, PlannedGraph & { readonly outputs: EvaluationOutputs }>;
+  readonly training: GraphsByLength<PlannedGraph>;
+  readonly evaluation: GraphsByLength<PlannedGraph & { readonly outputs: EvaluationOutputs }>;
   readonly optimizer: PlannedGraph;
   /** Places in the metrics arena. */
   readonly slots: ReturnType<typeof metricsLayout>["slots"];
@@ -140,6 +145,22 @@ export function evaluationTensors(outputs: EvaluationOutputs, { keepStates = fal
   ];
 }
 
+function graphsByLength<P extends PlannedGraph>(
+  lengths: readonly number[],
+  build: (length: number) => P,
+): GraphsByLength<P> {
+  const built = new Map<number, P>();
+  return {
+    get(length) {
+      const known = built.get(length);
+      if (known || !lengths.includes(length)) return known;
+      const graph = build(length);
+      built.set(length, graph);
+      return graph;
+    },
+  };
+}
+
 /** Refuses tensors that are bound whole and over the adapter's limit: recording would find them only in training. */
 function checkBindings(graphs: readonly PlannedGraph[], limit: number): void {
   for (const { graph } of graphs) {
@@ -168,19 +189,20 @@ export function planEngine(
   const parameters = layoutParameters(scaleLearningRates(dualAgentParameters(model), layers, learningRates), target);
   const averaged = options.optimizer.averageDecay !== undefined;
   const evaluated = averaged ? averagedParameters(parameters) : parameters;
-  const training = new Map<number, PlannedGraph>();
-  const evaluation = new Map<number, PlannedGraph & { outputs: EvaluationOutputs }>();
   const metrics = metricsLayout(model.criteria);
-  for (const length of lengths) {
-    const bind = (g: Graph) => ({
-      inputs: batchTensors(g, { size: batchSize, length, criteria: model.criteria }),
-      ...metricsTensors(g, metrics, model.criteria),
-    });
-    const train = trainingGraph(target, model, parameters, bind, options);
-    training.set(length, { graph: train.graph, plan: planMemory(train.graph) });
-    const evaluate = evaluationGraph(target, model, evaluated, bind, { keepStates: options.keepStates ?? false });
-    evaluation.set(length, { ...evaluate, plan: planMemory(evaluate.graph) });
-  }
+  const bindTo = (length: number) => (g: Graph) => ({
+    inputs: batchTensors(g, { size: batchSize, length, criteria: model.criteria }),
+    ...metricsTensors(g, metrics, model.criteria),
+  });
+  const training = graphsByLength(lengths, (length) => {
+    const { graph } = trainingGraph(target, model, parameters, bindTo(length), options);
+    return { graph, plan: planMemory(graph) };
+  });
+  const evaluation = graphsByLength(lengths, (length) => {
+    const { keepStates = false } = options;
+    const { graph, outputs } = evaluationGraph(target, model, evaluated, bindTo(length), { keepStates });
+    return { graph, outputs, plan: planMemory(graph) };
+  });
   const update = createGraph(target, true);
   const { control, ring, confidence, lossScale: state } = metricsTensors(update, metrics, model.criteria);
   const { growthInterval = LOSS_SCALE.growthInterval } = options;
@@ -189,17 +211,16 @@ export function planEngine(
   if (model.loss.adaptive) foldConfidence(update, confidence, CONFIDENCE_MOMENTUM);
   const optimizer = { graph: update, plan: planMemory(update) };
 
-  const graphs = [...training.values(), ...evaluation.values(), optimizer];
+  // The longest rows take the most: of every tensor, and so of the arena, which grows should a shorter length need more.
+  const longest = Math.max(...lengths);
+  const [train, evaluate] = [training.get(longest)!, evaluation.get(longest)!];
+  const graphs = [train, evaluate, optimizer];
   checkBindings(graphs, gpu.limits.maxStorageBufferBindingSize);
-  const inputTotal = Math.max(
-    ...lengths.map((length) => inputBytes({ size: batchSize, length, criteria: model.criteria })),
-  );
+  const inputTotal = inputBytes({ size: batchSize, length: longest, criteria: model.criteria });
   const readbackBytes = Math.max(
     READBACK_BYTES,
     METRIC_SLOTS * METRIC_WIDTH * 4,
-    ...[...evaluation.values()].map(({ outputs }) =>
-      evaluationTensors(outputs, options).reduce((sum, tensor) => sum + elementCount(tensor.shape) * 4, 256)
-    ),
+    evaluationTensors(evaluate.outputs, options).reduce((sum, tensor) => sum + elementCount(tensor.shape) * 4, 256),
   );
   const layouts = {
     parameter: parameters.layout,
@@ -212,7 +233,8 @@ export function planEngine(
     input: { label: "inputs", chunkBytes: [inputTotal], totalBytes: inputTotal },
     activation: unionLayout(graphs.map(({ plan }) => plan.layout)),
   };
-  const uniforms = graphs.reduce((sum, { graph }) => sum + programUniformBytes(gpu, graph.calls.length), 0);
+  const uniformBytes = ({ graph }: PlannedGraph) => programUniformBytes(gpu, graph.calls.length);
+  const uniforms = lengths.length * (uniformBytes(train) + uniformBytes(evaluate)) + uniformBytes(optimizer);
   const memory = {
     parameters: layouts.parameter.totalBytes,
     gradients: layouts.gradient.totalBytes,

@@ -3,14 +3,17 @@
  * accumulation, filler rows, and what is said when something is wrong.
  */
 import assert from "node:assert/strict";
+import { lengthBuckets } from "../../lib/data/batches.ts";
+import { targetOf } from "../../lib/graph/graph.ts";
 import { topSpanWords } from "../../lib/graph/ops/spans.ts";
 import { openGpu } from "../../lib/gpu/device.ts";
 import { defineKernel } from "../../lib/gpu/kernel.ts";
 import { WinnowError } from "../../lib/support/errors.ts";
-import { METRIC_SLOTS, planEngine } from "../../lib/train/engine_plan.ts";
+import { type EnginePlan, METRIC_SLOTS, planEngine } from "../../lib/train/engine_plan.ts";
 import type { Engine } from "../../lib/train/engine.ts";
 import { largestDifference, norm, relativeDifference } from "../support/golden.ts";
 import {
+  openFilled,
   openSmall,
   planSmall,
   randomBatch,
@@ -76,6 +79,46 @@ Deno.test("memory is known before anything is allocated, and grows with the batc
   assert.ok(large.activations > 8 * small.activations);
   assert.equal(large.parameters, small.parameters);
   assert.deepEqual([small.gradients, small.moments], [small.parameters, 2 * small.parameters]);
+});
+
+Deno.test("a shorter length that takes more memory than the longest is made room for, with the same bits", async () => {
+  const train = async (shrink: (plan: EnginePlan) => EnginePlan) => {
+    const engine = await openFilled(gpu, shrink(planSmall(gpu)));
+    try {
+      engine.step([randomBatch("a"), randomBatch("b", { length: 13 })], stepOptions(1));
+      await engine.drain();
+      return await readArray(engine, "parameter");
+    } finally {
+      engine.close();
+    }
+  };
+  const tooSmall = (plan: EnginePlan) => ({
+    ...plan,
+    layouts: { ...plan.layouts, activation: { label: "activations", chunkBytes: [256], totalBytes: 256 } },
+  });
+  const before = gpu.allocatedBytes;
+  assertSameBits(await train(tooSmall), await train((plan) => plan));
+  assert.equal(gpu.allocatedBytes, before);
+});
+
+Deno.test("the longest rows take the most memory, by whichever kernels", () => {
+  for (const preset of ["broadcast", "tiled"] as const) {
+    for (const batchSize of [1, 5, 16]) {
+      const target = { ...targetOf(gpu), preset };
+      const { training, evaluation, layouts } = planSmall(gpu, {
+        batchSize,
+        target,
+        lengths: lengthBuckets(64),
+        dropout: 0.1,
+        encoder: { max_position_embeddings: 64 },
+      });
+      for (const length of lengthBuckets(64)) {
+        for (const { plan } of [training.get(length)!, evaluation.get(length)!]) {
+          assert.ok(plan.layout.totalBytes <= layouts.activation.totalBytes, `${preset} ${batchSize} x ${length}`);
+        }
+      }
+    }
+  }
 });
 
 Deno.test("a model that does not fit is refused while it is planned, with the numbers", () => {

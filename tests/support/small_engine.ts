@@ -78,8 +78,12 @@ export function planSmall(gpu: Gpu, options: SmallOptions = {}): EnginePlan {
 }
 
 /** Opens a small model, fills its activations with NaN and its parameters with numbers that depend on `seed` alone. */
-export async function openSmall(gpu: Gpu, options: SmallOptions = {}, seed = 1): Promise<Engine> {
-  const engine = await openEngine(gpu, planSmall(gpu, options));
+export const openSmall = (gpu: Gpu, options: SmallOptions = {}, seed = 1): Promise<Engine> =>
+  openFilled(gpu, planSmall(gpu, options), seed);
+
+/** The same of a plan. */
+export async function openFilled(gpu: Gpu, plan: EnginePlan, seed = 1): Promise<Engine> {
+  const engine = await openEngine(gpu, plan);
   for (const chunk of engine.arenas.activation.buffers) {
     gpu.device.queue.writeBuffer(chunk, 0, new Float32Array(chunk.size / 4).fill(NaN));
   }

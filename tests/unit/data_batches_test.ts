@@ -21,10 +21,13 @@ function inputOf(length: number, labels: number[], spans: TokenSpans[], criterio
 }
 
 Deno.test("batches: length buckets end at the longest length", () => {
-  assert.deepEqual(lengthBuckets(128), [16, 32, 48, 64, 96, 128]);
-  assert.deepEqual(lengthBuckets(100), [16, 32, 48, 64, 96, 100]);
-  assert.deepEqual(lengthBuckets(10), [10]);
-  assert.equal(lengthBuckets(600).at(-1), 600);
+  assert.deepEqual(lengthBuckets(11), [8, 9, 10, 11]);
+  assert.deepEqual(lengthBuckets(35).slice(-4), [31, 32, 34, 35]);
+  assert.deepEqual(lengthBuckets(74).slice(-5), [62, 64, 68, 72, 74]);
+  assert.deepEqual(lengthBuckets(512).slice(-3), [480, 496, 512]);
+  assert.deepEqual(lengthBuckets(8), [8]);
+  assert.deepEqual(lengthBuckets(4), [4]);
+  assert.equal(lengthBuckets(512).length, 89);
   assert.throws(() => lengthBuckets(0), /Expected maxLength/);
 });
 
@@ -39,8 +42,8 @@ Deno.test("batches: rows, padding, filler and weights", () => {
     }]),
   ];
   const plan = planBatches(inputs, { batchSize: 2, buckets: [4, 8] });
-  assert.deepEqual(plan, [{ length: 4, indices: [0, 2] }, { length: 8, indices: [1, -1] }]);
-  assert.deepEqual(materialise(plan[0]!, inputs, 9), {
+  assert.deepEqual(plan, [{ length: 8, indices: [1, 2] }, { length: 4, indices: [0, -1] }]);
+  assert.deepEqual(materialise({ length: 4, indices: [0, 2] }, inputs, 9), {
     size: 2,
     length: 4,
     ids: new Uint32Array([100, 101, 102, 9, 100, 101, 102, 103]),
@@ -54,7 +57,7 @@ Deno.test("batches: rows, padding, filler and weights", () => {
     spanWeight: new Float32Array([1, 1, 0, 1]),
     inputs: [0, 2],
   });
-  const filled = materialise(plan[1]!, inputs, 9);
+  const filled = materialise({ length: 8, indices: [1, -1] }, inputs, 9);
   assert.deepEqual([...filled.ids.subarray(8)], Array(8).fill(9));
   assert.deepEqual([...filled.mask], [1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
   assert.deepEqual([...filled.sampleWeight], [1, 0]);
