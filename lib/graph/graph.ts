@@ -1,6 +1,6 @@
 /**
  * The graph builder: ops record themselves on a tape (for autodiff) and emit kernel calls (for the program). Built
- * once per (batch, length) bucket; nothing here touches the GPU.
+ * once per batch shape; nothing here touches the GPU.
  */
 import type { ArenaSlot } from "../gpu/arena.ts";
 import type { Gpu, Preset } from "../gpu/device.ts";

@@ -185,7 +185,7 @@ async function train(options: FitOptions, saves: Background): Promise<FitResult>
       planBatches(options.train, { batchSize, buckets, shuffle: { seed, epoch } }),
       training.accumulation_steps,
     );
-  // Every epoch has the same number of batches: shuffling moves inputs within their length bucket.
+  // Every epoch has the same number of batches, whatever their order.
   const stepsPerEpoch = epochGroups(0).length;
   const totalSteps = Math.min(training.max_steps ?? Infinity, training.epochs * stepsPerEpoch);
   const schedule = {
