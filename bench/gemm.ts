@@ -67,7 +67,7 @@ function winnow(layout: GemmLayout, a: Float32Array<ArrayBuffer>, b: Float32Arra
   const partials = storageBuffer(device, plan.splits * m * n);
   const steps = plan.second
     ? [bindStep(gpu, plan, { ...buffers, c: partials }), bindStep(gpu, plan.second, { partials, c: buffers.c })]
-    : [bindStep(gpu, plan, buffers)];
+    : [plan, ...plan.later ?? []].map((step) => bindStep(gpu, step, buffers));
   const token = device.createBuffer({ size: 4, usage: GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST });
   return {
     async run() {

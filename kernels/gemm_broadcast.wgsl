@@ -9,14 +9,15 @@
 // between lanes are single instructions: what counts is loads per product. So a subgroup owns ROWS x 4·SUBGROUP of C in
 // registers, each lane four columns. The lanes share out the loads of A, a row or four rows to a lane, and
 // `subgroupBroadcast` hands the values round. Four k a turn, so that an accumulator is touched once for four FMAs.
-// Subgroups of one workgroup share nothing; there are several because starting a workgroup costs more. The subgroup
-// shuffles of ONNX Runtime's WebGPU matmul are the same idea.
+// Subgroups of one workgroup share nothing but what the caches hold; there are several because starting a workgroup costs
+// more, ACROSS of them side by side along N. The subgroup shuffles of ONNX Runtime's WebGPU matmul are the same idea.
 //
 // Token-major buffers are allocated up to a multiple of 32 rows. Rows of A past M are read and their products stored, all
 // in the padding; where A is transposed the tokens past K are read and dropped by `select`, since 0 · NaN is NaN.
 
 struct Dims {
   //#if A_TRANSPOSED
+  first: u32, // tokens first … first + rows of A and B
   rows: u32, // K
   m: u32,
   n: u32,
@@ -44,16 +45,17 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let depth = dims.k;
   //#end
   let lane = local % ${SUBGROUP}u;
-  let row = (group.x * ${SUBGROUPS}u + local / ${SUBGROUP}u) * ${ROWS}u;
-  let column = group.y * ${SUBGROUP}u + lane; // in vec4
-  if (row >= m) {
+  let part = local / ${SUBGROUP}u;
+  let row = (group.x * ${SUBGROUPS / ACROSS}u + part / ${ACROSS}u) * ${ROWS}u;
+  let column = (group.y * ${ACROSS}u + part % ${ACROSS}u) * ${SUBGROUP}u + lane; // in vec4
+  if (row >= m || column >= dims.n / 4u) {
     return;
   }
 
   let stride = dims.n / 4u;
   //#if A_TRANSPOSED
   let a_stride = m / 4u;
-  var a_start = row / 4u + lane % ${ROWS / 4}u;
+  var a_start = dims.first * a_stride + row / 4u + lane % ${ROWS / 4}u;
   //#else
   let a_stride = depth / 4u;
   //#for g in 0..ROWS / SUBGROUP
@@ -65,7 +67,11 @@ fn main(@builtin(workgroup_id) group: vec3u, @builtin(local_invocation_index) lo
   let b_start$i = (4u * column + ${i}u) * a_stride;
   //#end
   //#else
+  //#if A_TRANSPOSED
+  var b_start = dims.first * stride + column;
+  //#else
   var b_start = column;
+  //#end
   //#end
 
   let start = initial(column);

@@ -97,7 +97,7 @@ async function run(plan: GemmDispatch, data: Operands): Promise<{ c: Float32Arra
   const partials = storageBuffer(device, new Float32Array(scratch).fill(NaN));
   const steps = plan.second
     ? [bindStep(gpu, plan, { ...buffers, c: partials }), bindStep(gpu, plan.second, { c: buffers.c, partials })]
-    : [bindStep(gpu, plan, buffers)];
+    : [plan, ...plan.later ?? []].map((step) => bindStep(gpu, step, buffers));
   const encoder = device.createCommandEncoder();
   const pass = encoder.beginComputePass();
   encodeSteps(pass, steps);
@@ -239,6 +239,23 @@ Deno.test("gemm tiled tn sums its slices in fixed order, whatever their number",
       };
       const plan = gemmDispatch(request);
       assert.deepEqual(plan.scratch, [splits, 36, 96]);
+      await check(request, plan, true);
+    }
+  }
+});
+
+Deno.test("gemm broadcast tn adds slices of many tokens in their order", async () => {
+  for (const k of [513, 1100]) {
+    for (const epilogue of ["none", "accumulate"] as const) {
+      const request: GemmRequest = { layout: "tn", m: 96, n: 160, k, epilogue, preset: "broadcast", subgroupSize };
+      const plan = gemmDispatch(request);
+      assert.deepEqual(
+        [plan, ...plan.later!].map(({ dims, constants }) => [dims["first"], dims["rows"], constants["ACCUMULATE"]]),
+        Array.from(
+          { length: Math.ceil(k / 512) },
+          (_, i) => [512 * i, Math.min(512, k - 512 * i), Number(i > 0 || epilogue === "accumulate")],
+        ),
+      );
       await check(request, plan, true);
     }
   }

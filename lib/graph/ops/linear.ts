@@ -23,13 +23,13 @@ function gemm(
   const operands = { a, b, c, ...(bound.aux ? { aux: bound.aux } : {}) };
   const half = (Object.keys(operands) as (keyof typeof operands)[]).filter((name) => operands[name]?.element === "f16");
   const product = gemmDispatch({ layout, m, n, k, epilogue, preset, subgroupSize, half });
-  const { kernel, constants, dims, grid, second, scratch } = product;
+  const { kernel, constants, dims, grid, second, scratch, later = [] } = product;
   if (second && scratch) {
     const partials = g.tensor("gemm_partials", scratch);
     g.emit({ kernel, constants, bindings: { a, b, c: partials, ...bound }, dims, grid });
     g.emit({ ...second, bindings: { partials, c } });
   } else {
-    g.emit({ kernel, constants, bindings: { a, b, c, ...bound }, dims, grid });
+    for (const step of [{ kernel, constants, dims, grid }, ...later]) g.emit({ ...step, bindings: { a, b, c, ...bound } });
   }
   return c;
 }
