@@ -128,7 +128,7 @@ Deno.test({
         const { code, stdout, stderr } = await run.done;
         assert.deepEqual([code, stdout], [3, ""], stderr);
         const message = /^error: (.*)$/m.exec(stderr)![1]!;
-        assert.match(message, /disk/, "the error names the disk");
+        assert.match(message, /disk/, `the error names the disk:\n${stderr}`);
         assert.match(stderr, /^ {2}remedy: .*(space|room)/mi);
         ends.add(/study\.db|database/.test(message) ? "commit" : "save");
         assert.deepEqual(storedTrials(small)[0]!.reports.slice(0, before.length), before, "what was stored is");
