@@ -127,8 +127,9 @@ Deno.test({
         run.child.kill("SIGCONT");
         const { code, stdout, stderr } = await run.done;
         assert.deepEqual([code, stdout], [3, ""], stderr);
-        const message = /^error: (.*)$/m.exec(stderr)![1]!;
-        assert.match(message, /disk/, "the error names the disk");
+        // On a slow machine the storage monitor has its say as well.
+        const message = /^error: (disk full while .*|.*database or disk is full)$/m.exec(stderr)?.[1];
+        assert.ok(message, `the error names the disk:\n${stderr}`);
         assert.match(stderr, /^ {2}remedy: .*(space|room)/mi);
         ends.add(/study\.db|database/.test(message) ? "commit" : "save");
         assert.deepEqual(storedTrials(small)[0]!.reports.slice(0, before.length), before, "what was stored is");

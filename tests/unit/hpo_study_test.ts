@@ -462,10 +462,12 @@ Deno.test("optimize runs the queue and new trials, to the first of its limits", 
   study.enqueueTrial({ x: 7 });
   await study.optimize((trial) => trial.suggestFloat("x", 0, 10), { nTrials: 3 });
   assert.deepEqual([study.trials.length, study.trials[0]!.values], [3, [7]]);
+  // The second trial outlasts the limit, however slow the machine.
+  const seconds = 0.5;
   await study.optimize(async (trial) => {
-    await new Promise((resolve) => setTimeout(resolve, 20));
+    if (trial.number === 4) await new Promise((resolve) => setTimeout(resolve, seconds * 1000 + 10));
     return { state: trial.number % 2 === 0 ? "PRUNED" : "FAIL" };
-  }, { timeoutSeconds: 0.03 });
+  }, { timeoutSeconds: seconds });
   assert.deepEqual(study.trials.slice(3).map(({ state }) => state), ["FAIL", "PRUNED"]);
 
   const broken = ({ number }: { number: number }) => {
