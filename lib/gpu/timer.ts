@@ -31,6 +31,17 @@ export type CpuMeasure = <T>(part: "encode" | "submit", work: () => T) => T;
 const MAX_QUERIES = 4096;
 const TICK_BYTES = 8;
 
+/** Refuses an adapter that has no timestamps. @throws {WinnowError} of kind `input` */
+export function checkTimestamps(gpu: Pick<Gpu, "name" | "features">): void {
+  if (!gpu.features.has("timestamp-query")) {
+    throw inputError(
+      `${gpu.name} has no timestamps (WebGPU's feature timestamp-query), so kernels cannot be timed on it`,
+      "Update its Vulkan driver, or profile on lavapipe (`apt-get install mesa-vulkan-drivers`, and VK_DRIVER_FILES set to " +
+        "its lvp_icd file)",
+    );
+  }
+}
+
 /**
  * A timer of up to `capacity` dispatches between two reads.
  *
@@ -44,13 +55,7 @@ export function createDispatchTimer(
   measure: CpuMeasure = (_, work) => work(),
 ): DispatchTimer {
   const { device } = gpu;
-  if (!gpu.features.has("timestamp-query")) {
-    throw inputError(
-      `${gpu.name} has no timestamps (WebGPU's feature timestamp-query), so kernels cannot be timed on it`,
-      "Update its Vulkan driver, or profile on lavapipe (`apt-get install mesa-vulkan-drivers`, and VK_DRIVER_FILES set to " +
-        "its lvp_icd file)",
-    );
-  }
+  checkTimestamps(gpu);
   const sets = Array.from({ length: Math.ceil(2 * capacity / MAX_QUERIES) }, (_, i) =>
     device.createQuerySet({
       label: `timestamps ${i}`,

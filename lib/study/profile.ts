@@ -2,6 +2,7 @@
 import { dirname, resolve } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { lengthBuckets, materialise, planBatches, type PlannedBatch } from "../data/batches.ts";
+import { checkTimestamps } from "../gpu/timer.ts";
 import { profileFigures, type ProfileReport, profileSchema } from "../report/profile.ts";
 import { profileTrace } from "../report/profile_trace.ts";
 import { writeFileAtomic } from "../storage/atomic_file.ts";
@@ -77,6 +78,7 @@ export async function profileTraining(
   onStage("opening data, model and adapter");
   const context = await openContext(config, "profile", signal);
   const { gpu, model } = context;
+  checkTimestamps(gpu);
   const { training, tuning, seed, data } = config;
   const options = engineOptions(context);
   const inputs = encodedSplits(context).splits.train;

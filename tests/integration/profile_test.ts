@@ -76,6 +76,16 @@ Deno.test("more dispatches than a query set holds are timed, and no more than th
   assert.equal(gpu.allocatedBytes, before);
 });
 
+Deno.test("attention is counted up to the last token of each text, in rows of filler to the end", async () => {
+  const engine = await openSmall(gpu, { lengths: [8] });
+  const batch = randomBatch("a", { rows: 4, length: 8, filler: 2 });
+  batch.mask.fill(0).fill(1, 0, 5).fill(1, 8, 10);
+  const forward = stepCalls(engine, [batch]).find(({ call }) => call.kernel.name === "attention_forward")!;
+  const keys = 5 + 2 + 8 + 8, hidden = 32;
+  assert.equal(forward.cost.flops, 2 * 2 * 8 * keys * hidden);
+  engine.close();
+});
+
 Deno.test("an adapter without timestamps is refused, with what to do", () => {
   assert.throws(() => createDispatchTimer({ ...gpu, features: new Set<string>() }, 1), {
     name: "WinnowError",
