@@ -104,7 +104,7 @@ export async function profileTraining(
     };
     onStage("compiling kernels");
     const profile = await profileStep(engine, profiling);
-    onStage(`${steps} steps, queued`);
+    onStage("steps one behind the other");
     const queued = await queuedStepMs(engine, profiling);
     const batches = profiling.batches();
     const tokens = batches.reduce((sum, { mask }) => sum + mask.length, 0);
