@@ -11,7 +11,7 @@ CONFIG ?= configs/quickstart.yaml
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup quickstart test lint fmt train resume evaluate predict export report data cleanup catalog bench clean
+.PHONY: help setup quickstart test lint fmt train resume evaluate predict export report data profile cleanup catalog bench clean
 
 help: ## this list
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/\1\t\2/' | expand -t 14
@@ -51,6 +51,9 @@ export: setup ## a folder for transformers: make export STUDY=ID or TRIAL=ID TO=
 
 data: setup ## reports on a dataset: make data CONFIG=FILE ARGS="--json data.id=FOLDER"
 	@deno task data --config $(CONFIG) $(ARGS)
+
+profile: setup ## time of a training step by kernel: make profile [CONFIG=FILE] [ARGS="--trace FILE"]
+	@deno task profile --config $(CONFIG) $(ARGS)
 
 cleanup: setup ## lists what can go from the experiments folder; ARGS=--execute deletes it
 	@deno task cleanup $(if $(STUDY),--study-id $(STUDY)) $(ARGS)

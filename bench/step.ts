@@ -4,7 +4,8 @@
  * `--tuning lora --rank 8 --targets query,value`, `--tuning bitfit` or `--tuning freeze --freeze-layers 6` trains a part of it;
  * `--plan` prints the planned memory and stops.
  * The last line with --json is one object. The floating-point rate counts the matrix products alone, backward as twice
- * the forward.
+ * the forward. `gemm_ms` is the GPU time of the GEMM kernels in a step and `step_over_gemm` that of the step over it, medians
+ * of --profile-steps steps (0 for none) that take turns; null where the adapter has no timestamps.
  */
 import { parseArgs } from "node:util";
 import { type Batch, NO_SENTENCE } from "../lib/data/batches.ts";
@@ -18,6 +19,7 @@ import { randomStream } from "../lib/support/rng.ts";
 import { openEngine } from "../lib/train/engine.ts";
 import { checkpointTensors } from "../lib/train/parameter_arrays.ts";
 import { planEngine } from "../lib/train/engine_plan.ts";
+import { productShare, profileStep } from "../lib/train/profile.ts";
 
 const { values } = parseArgs({
   options: {
@@ -37,6 +39,7 @@ const { values } = parseArgs({
     rank: { type: "string", default: "8" },
     targets: { type: "string", default: "query,value" },
     "lora-dropout": { type: "string", default: "0" },
+    "profile-steps": { type: "string", default: "3" },
     plan: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
@@ -56,6 +59,11 @@ function count(
 const layers = count("layers"), hidden = count("hidden"), heads = count("heads"), ffn = count("ffn");
 const vocab = count("vocab"), batch = count("batch"), length = count("length"), steps = count("steps");
 const criteria = count("criteria"), dropout = Number(values.dropout);
+const profileSteps = Number(values["profile-steps"]);
+if (!Number.isInteger(profileSteps) || profileSteps < 0) {
+  console.error(`error: Expected --profile-steps to be an integer from 0 but found "${values["profile-steps"]}"`);
+  Deno.exit(2);
+}
 if (hidden % heads !== 0 || (hidden / heads) % 4 !== 0) {
   console.error(`error: Expected --hidden to be a multiple of 4 × --heads but found ${hidden} and ${heads}`);
   Deno.exit(2);
@@ -155,6 +163,18 @@ times.sort((a, b) => a - b);
 const median = times[times.length >> 1]!;
 const perToken = layers * (8 * hidden * hidden + 4 * hidden * ffn + 4 * length * hidden);
 const gflops = (3 * perToken * tokens) / median / 1e6;
+const gpuBytes = gpu.allocatedBytes;
+const products = profileSteps > 0 && gpu.features.has("timestamp-query")
+  ? productShare(
+    await profileStep(engine, {
+      batches: () => [input],
+      lambdas: { lambdaClass: 1, lambdaSpan: 1 },
+      steps: profileSteps,
+      warmup: 1,
+    }),
+  )
+  : undefined;
+const rounded = (value: number | undefined) => value === undefined ? null : Number(value.toFixed(3));
 const result = {
   bench: "step",
   adapter: gpu.name,
@@ -168,7 +188,9 @@ const result = {
   tokens_per_second: Math.round((tokens / median) * 1000),
   gflops: Number(gflops.toFixed(2)),
   dispatches: plan.training.get(length)!.graph.calls.length + plan.optimizer.graph.calls.length,
-  gpu_bytes: gpu.allocatedBytes,
+  gemm_ms: rounded(products?.gemmMs),
+  step_over_gemm: rounded(products?.stepOverGemm),
+  gpu_bytes: gpuBytes,
   predicted_gpu_bytes: plan.memory.total,
   loss: Number(loss.toFixed(5)),
 };
@@ -177,7 +199,8 @@ if (values.json) console.log(JSON.stringify(result));
 else {
   console.log(
     `${gpu.name}: ${result.step_ms} ms per step (median of ${steps}), ${result.tokens_per_second} tokens/s, ` +
-      `${result.gflops} GFLOP/s in matrix products, ${result.dispatches} dispatches`,
+      `${result.gflops} GFLOP/s in matrix products, ${result.dispatches} dispatches` +
+      (products ? `; a step takes ${result.step_over_gemm} times its GEMMs alone` : ""),
   );
 }
 Deno.exit(0);

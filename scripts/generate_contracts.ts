@@ -8,6 +8,7 @@ import { catalogSchema } from "../lib/report/catalog.ts";
 import { dataReportSchema } from "../lib/report/data_report.ts";
 import { modelRecordSchema } from "../lib/report/model_schema.ts";
 import { predictionSchema } from "../lib/report/prediction.ts";
+import { profileSchema } from "../lib/report/profile.ts";
 import { evaluationReportSchema, summaryReportSchema } from "../lib/report/schema.ts";
 import { thresholdsSchema } from "../lib/train/thresholds_file.ts";
 
@@ -19,6 +20,7 @@ export const contracts: Record<string, z.ZodType> = {
   "evaluation_report.schema.json": evaluationReportSchema,
   "model.schema.json": modelRecordSchema,
   "prediction.schema.json": predictionSchema,
+  "profile.schema.json": profileSchema,
   "summary_report.schema.json": summaryReportSchema,
   "thresholds.schema.json": thresholdsSchema,
 };

@@ -1,6 +1,6 @@
 /** What `--help` shows of each command. */
 
-import { DEFAULT_CONFIG, DEFAULT_SAMPLES } from "./options.ts";
+import { DEFAULT_CONFIG, DEFAULT_PROFILE_STEPS, DEFAULT_SAMPLES } from "./options.ts";
 
 const COMMON_HELP = `  --json         progress to stderr, the result as one JSON object on the last line of stdout
   -h, --help     this text
@@ -112,6 +112,19 @@ data.max_length would cut off, and what keeps training from starting. No text of
 
   --config FILE  the configuration (default ${DEFAULT_CONFIG})
 ${COMMON_HELP}`;
+
+/** The text of `profile --help`. */
+export const PROFILE_HELP =
+  `usage: deno task profile [--config FILE] [--steps N] [--length N] [--trace FILE] [--json] [key=value ...]
+
+Shows where the time of a training step goes: every kernel timed on the GPU, with its rates, beside the step as training runs
+it. Model and batches are those that train would take; nothing is trained or saved, but for the trace.
+
+  --config FILE  the configuration (default ${DEFAULT_CONFIG})
+  --steps N      timed steps, of which medians are taken (default ${DEFAULT_PROFILE_STEPS})
+  --length N     batches of this many tokens a text (default: the length that an epoch has most batches of)
+  --trace FILE   also writes the timeline of GPU and CPU, for ui.perfetto.dev or chrome://tracing
+${COMMON_HELP.replace("interrupted and saved", "interrupted")}`;
 
 /** The text of `cleanup --help`. */
 export const CLEANUP_HELP =

@@ -8,6 +8,8 @@ import { nearest } from "../support/text_distance.ts";
 
 /** The configuration of `train` where none is named. */
 export const DEFAULT_CONFIG = "configs/quickstart.yaml";
+/** Steps that `profile` times where it is not told how many. */
+export const DEFAULT_PROFILE_STEPS = 5;
 /** Trials that a dry run shows where it is not told how many. */
 export const DEFAULT_SAMPLES = 3;
 const MODES = ["single", "hpo", "dry-run"] as const;
@@ -77,6 +79,17 @@ export interface ReportOptions extends CommonOptions {
 /** `data` */
 export interface DataOptions extends CommonOptions {
   config: string;
+}
+
+/** `profile` */
+export interface ProfileCommandOptions extends CommonOptions {
+  config: string;
+  /** Timed steps. */
+  steps: number;
+  /** Tokens of the batches to take. */
+  length?: number;
+  /** A file for the trace. */
+  trace?: string;
 }
 
 /** `cleanup` */
@@ -283,6 +296,28 @@ export function parseExportOptions(args: readonly string[]): ExportOptions {
 export function parseDataOptions(args: readonly string[]): DataOptions {
   const { json, overrides, text } = parse(args, ["config"], "data");
   return { json, overrides, config: text("config") ?? DEFAULT_CONFIG };
+}
+
+/** The command line of `profile`. @throws inputError */
+export function parseProfileOptions(args: readonly string[]): ProfileCommandOptions {
+  const { json, overrides, text } = parse(args, ["config", "steps", "length", "trace"], "profile");
+  const number = (name: string) => {
+    const value = text(name);
+    if (value === undefined || /^[1-9]\d{0,3}$/.test(value)) return value === undefined ? undefined : Number(value);
+    throw inputError(
+      `Expected --${name} to be an integer from 1 to 9999 but found ${JSON.stringify(value)}`,
+      "deno task profile --help says what it does.",
+    );
+  };
+  const length = number("length"), trace = text("trace");
+  return {
+    json,
+    overrides,
+    config: text("config") ?? DEFAULT_CONFIG,
+    steps: number("steps") ?? DEFAULT_PROFILE_STEPS,
+    ...(length === undefined ? {} : { length }),
+    ...(trace === undefined ? {} : { trace }),
+  };
 }
 
 /** The command line of `cleanup`. @throws inputError */

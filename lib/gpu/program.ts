@@ -103,8 +103,11 @@ export interface Program {
   readonly dispatches: number;
   /** Bytes of the program's own uniform buffer. */
   readonly uniformBytes: number;
-  /** Appends the dispatches to a compute pass; `stepOffset` comes from `StepRing.push`. */
-  encode(pass: GPUComputePassEncoder, stepOffset: number): void;
+  /**
+   * Appends the dispatches to a compute pass, or those from index `first` up to `end` alone; `stepOffset` comes from
+   * `StepRing.push`.
+   */
+  encode(pass: GPUComputePassEncoder, stepOffset: number, first?: number, end?: number): void;
   destroy(): void;
 }
 
@@ -181,10 +184,11 @@ export function recordProgram(gpu: Gpu, label: string, ring: StepRing, dispatche
     label,
     dispatches: commands.length,
     uniformBytes,
-    encode(pass, stepOffset) {
+    encode(pass, stepOffset, first = 0, end = commands.length) {
       let current: GPUComputePipeline | undefined;
       let stepBound = false;
-      for (const { pipeline, bindGroup, grid } of commands) {
+      for (let i = first; i < end; i++) {
+        const { pipeline, bindGroup, grid } = commands[i]!;
         if (pipeline.pipeline !== current) pass.setPipeline(current = pipeline.pipeline);
         pass.setBindGroup(0, bindGroup);
         if (pipeline.module.usesStep && !stepBound) {
@@ -196,4 +200,16 @@ export function recordProgram(gpu: Gpu, label: string, ring: StepRing, dispatche
     },
     destroy: () => gpu.destroyBuffer(uniforms),
   };
+}
+
+/** Sends programs to the GPU one after the other: in one compute pass, or as a profiler does. */
+export type ProgramRunner = (programs: readonly Program[], stepOffset: number) => void;
+
+/** Runs programs in one compute pass and one submit. */
+export function runInOnePass({ device }: Pick<Gpu, "device">, programs: readonly Program[], stepOffset: number): void {
+  const encoder = device.createCommandEncoder();
+  const pass = encoder.beginComputePass();
+  for (const program of programs) program.encode(pass, stepOffset);
+  pass.end();
+  device.queue.submit([encoder.finish()]);
 }

@@ -58,6 +58,8 @@ export function differentiate(
       }
     }
   };
+  const forwardCalls = g.calls.length;
   walk([...g.tape]);
+  for (const call of g.calls.slice(forwardCalls)) g.backwardCalls.add(call);
   return gradients;
 }

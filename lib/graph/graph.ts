@@ -94,6 +94,8 @@ export interface Graph {
   /** Whether dropout is on. */
   readonly training: boolean;
   readonly calls: KernelCall[];
+  /** Those of `calls` that belong to the backward pass. */
+  readonly backwardCalls: Set<KernelCall>;
   readonly tape: TapeEntry[];
   /** A new activation. */
   tensor(name: string, shape: readonly number[], element?: ElementType): Tensor;
@@ -144,6 +146,7 @@ export function createGraph(
     recompute,
     precision,
     calls,
+    backwardCalls: new Set(),
     tape,
     kept,
     keep: (tensor) => void kept.add(tensor),

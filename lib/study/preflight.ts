@@ -74,19 +74,17 @@ function remedy(
 }
 
 /**
- * Plans a trial's memory and storage.
+ * Plans an engine's memory.
  *
  * @param shortestLength The least data.max_length that may be suggested; at most the largest of the options' lengths
- * @throws an input error when the model cannot fit, with the numbers and what would; a storage error when the
- * checkpoints cannot
+ * @throws an input error when the model cannot fit, with the numbers and what would
  */
-export async function preflight(
+export function planWithinMemory(
   config: Config,
   gpu: Gpu,
   options: EngineOptions,
   shortestLength: number,
-  { ownedBytes = 0, largest }: PreflightOptions = {},
-): Promise<Preflight> {
+): Pick<Preflight, "plan" | "memory" | "limit"> {
   let plan: EnginePlan;
   try {
     plan = planEngine(gpu, options);
@@ -107,6 +105,24 @@ export async function preflight(
       remedy(gpu, options, limit, shortestLength),
     );
   }
+  return { plan, memory, limit };
+}
+
+/**
+ * Plans a trial's memory and storage.
+ *
+ * @param shortestLength The least data.max_length that may be suggested; at most the largest of the options' lengths
+ * @throws an input error when the model cannot fit, with the numbers and what would; a storage error when the
+ * checkpoints cannot
+ */
+export async function preflight(
+  config: Config,
+  gpu: Gpu,
+  options: EngineOptions,
+  shortestLength: number,
+  { ownedBytes = 0, largest }: PreflightOptions = {},
+): Promise<Preflight> {
+  const { plan, memory, limit } = planWithinMemory(config, gpu, options, shortestLength);
   const { modelBytes, weightsBytes, optimizerBytes } = checkpointSize(options, plan.parameters.specs);
   const { retention, paths } = config;
   const storage = await storagePreflight({

@@ -4,7 +4,7 @@
  */
 import { type Arena, type ArenaSlot, createArena } from "../gpu/arena.ts";
 import type { Gpu } from "../gpu/device.ts";
-import { createStepRing, type Program } from "../gpu/program.ts";
+import { createStepRing, type Program, type ProgramRunner, runInOnePass } from "../gpu/program.ts";
 import { createReadback } from "../gpu/readback.ts";
 import { compile, resolve } from "../graph/compile.ts";
 import { LOSS_SCALE } from "../graph/optimizer.ts";
@@ -79,13 +79,21 @@ export interface Evaluation {
   readonly spanLoss: number;
 }
 
+/** What watches a step from within: a profiler. */
+export interface StepProbe {
+  /** Does a part of the CPU's work on a micro-batch: `pack` its tensors into bytes, `upload` them. */
+  measure<T>(part: "pack" | "upload", work: () => T): T;
+  /** Sends the programs of a micro-batch to the GPU. */
+  readonly run: ProgramRunner;
+}
+
 /** An open engine. */
 export interface Engine extends ParameterArrays {
   readonly plan: EnginePlan;
   readonly gpu: Gpu;
   readonly arenas: Readonly<Record<keyof EnginePlan["layouts"], Arena>>;
   /** Queues one optimizer step over its micro-batches; nothing is waited for. */
-  step(batches: readonly Batch[], options: StepOptions): void;
+  step(batches: readonly Batch[], options: StepOptions, probe?: StepProbe): void;
   /** Queues forward and backward of one micro-batch without the optimizer: for tests of gradients. */
   gradient(batch: Batch, options: StepOptions): void;
   /** The state of an adaptive criteria loss [3K]; see `confidence_update.wgsl`. */
@@ -186,14 +194,14 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
     checkIds(batch, encoderConfig);
     return found;
   };
-  const upload = (batch: Batch) =>
-    gpu.device.queue.writeBuffer(arenas.input.buffers[0]!, 0, packBatch(batch, encoderConfig));
-  const run = (programs: readonly Program[], offset: number) => {
-    const encoder = gpu.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    for (const each of programs) each.encode(pass, offset);
-    pass.end();
-    gpu.device.queue.submit([encoder.finish()]);
+  const unwatched: StepProbe = {
+    measure: (_, work) => work(),
+    run: (programs, offset) => runInOnePass(gpu, programs, offset),
+  };
+  const { run } = unwatched;
+  const upload = (batch: Batch, { measure } = unwatched) => {
+    const bytes = measure("pack", () => packBatch(batch, encoderConfig));
+    measure("upload", () => gpu.device.queue.writeBuffer(arenas.input.buffers[0]!, 0, bytes));
   };
   const takeSlot = () => {
     const slot = nextSlot;
@@ -210,15 +218,15 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
     biasCorrection2: 1 - optimizer.beta2 ** options.step,
     ...scales,
   });
-  const micro = (batches: readonly Batch[], options: StepOptions, update: boolean) => {
+  const micro = (batches: readonly Batch[], options: StepOptions, update: boolean, probe = unwatched) => {
     const scales = lossScales(batches, options);
     const graphs = batches.map((batch) => planned(plan.training, batch));
     const slots = batches.map((batch, i) => {
       const slot = takeSlot();
-      upload(batch);
+      upload(batch, probe);
       const sequence = [program(graphs[i]!, `training ${batch.length}`)];
       if (update && i === batches.length - 1) sequence.push(program(plan.optimizer, "optimizer"));
-      run(sequence, ring.push(scalars(options, slot, options.draw + i, scales)));
+      probe.run(sequence, ring.push(scalars(options, slot, options.draw + i, scales)));
       return slot;
     });
     pending.push({ step: options.step, slots });
@@ -258,7 +266,7 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
       const [scale, goodSteps] = new Float32Array((await readback.flush())[0]!) as unknown as [number, number];
       return { scale, goodSteps };
     },
-    step: (batches, options) => micro(batches, options, true),
+    step: (batches, options, probe) => micro(batches, options, true, probe),
     gradient: (batch, options) => micro([batch], options, false),
     async confidence() {
       readback.enqueue(arenas.metrics.slice(plan.slots.confidence));

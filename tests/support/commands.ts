@@ -22,6 +22,7 @@ export type Task =
   | "data"
   | "translate"
   | "catalog"
+  | "profile"
   | "cleanup";
 
 /** How a command ended. */

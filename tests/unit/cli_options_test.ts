@@ -5,6 +5,7 @@ import {
   parseEvaluateOptions,
   parseExportOptions,
   parsePredictOptions,
+  parseProfileOptions,
   parseReportOptions,
   parseResumeOptions,
   parseTrainOptions,
@@ -53,6 +54,23 @@ Deno.test("resume and evaluate take ids and leave out what is not given", () => 
     studyId: "s",
     split: "test",
   });
+});
+
+Deno.test("profile: steps and length are counted from 1", () => {
+  const defaults = { json: false, overrides: [], config: "configs/quickstart.yaml", steps: 5 };
+  assert.deepEqual(parseProfileOptions([]), defaults);
+  assert.deepEqual(
+    parseProfileOptions(["--steps", "7", "--length=48", "--trace", "t.json", "--config", "a.yaml", "--json", "seed=1"]),
+    { json: true, overrides: ["seed=1"], config: "a.yaml", steps: 7, length: 48, trace: "t.json" },
+  );
+  for (const argument of ["--steps=0", "--steps=1.5", "--length=-3", "--steps=10000"]) {
+    const name = argument.split("=")[0]!;
+    assert.throws(() => parseProfileOptions([argument]), {
+      name: "WinnowError",
+      message: new RegExp(`Expected ${name} to be an integer from 1 to 9999`),
+    });
+  }
+  assert.throws(() => parseProfileOptions(["--trace="]), /option --trace needs a value/);
 });
 
 Deno.test("data: a configuration and settings", () => {
