@@ -83,6 +83,12 @@ const TABLES: Readonly<Record<string, string>> = {
   dtable: "dx",
 };
 
+/** The part of its operands that a slice of a product over tokens reads. */
+function sliceShare({ dims, bindings: { a } }: KernelCall): number {
+  if (dims["first"] === undefined || a === undefined || "tensor" in a) return 1;
+  return dims["rows"]! * dims["m"]! / elementCount(a.shape);
+}
+
 /**
  * The least that a call costs.
  *
@@ -94,7 +100,8 @@ export function callCost(call: KernelCall, keys?: number): CallCost {
     const bound = call.bindings[name];
     if (!bound) continue;
     const rows = call.kernel.name.startsWith("embedding_") ? call.bindings[TABLES[name] ?? ""] : undefined;
-    bytes += times * Math.min(boundBytes(bound), rows ? boundBytes(rows) : Infinity);
+    const share = name === "a" || name === "b" ? sliceShare(call) : 1;
+    bytes += times * share * Math.min(boundBytes(bound), rows ? boundBytes(rows) : Infinity);
   }
   return { flops: flopsOf(call, keys), bytes };
 }
