@@ -2,25 +2,10 @@
  * The step benchmark's model in jax-js, on its WebGPU backend: forward, losses, gradients and AdamW of a whole step in one
  * `jit`, which frees what it no longer needs and fuses elementwise work into its reductions.
  */
-import { blockUntilReady, defaultDevice, getWebGPUDevice, init, jit, nn, numpy as np, valueAndGrad } from "@jax-js/jax";
+import { blockUntilReady, jit, nn, numpy as np, valueAndGrad } from "@jax-js/jax";
 import { ADAMW, LAYER_NORM_EPSILON, type ModelShape, parameters, targets, weights } from "./encoder_model.ts";
+import { openJaxJs } from "./libraries.ts";
 import { type Contender, type Mode, serve } from "./protocol.ts";
-
-/**
- * jax-js adds the gradient of `take` by a helper that is given a pointer into storage, which Deno's WGSL compiler does not
- * know: the same helper with the element's number in its place.
- */
-function acceptStoragePointers(): void {
-  const device = GPUDevice.prototype, { createShaderModule } = device;
-  device.createShaderModule = function (descriptor) {
-    const code = descriptor.code
-      .replace("address: ptr<storage, atomic<u32>, read_write>, value: f32", "at: u32, value: f32")
-      .replace("atomicLoad(address)", "atomicLoad(&output[at])")
-      .replace("atomicCompareExchangeWeak(address,", "atomicCompareExchangeWeak(&output[at],")
-      .replace("atomic_add_f32(&output[output_index],", "atomic_add_f32(output_index,");
-    return createShaderModule.call(this, { ...descriptor, code });
-  };
-}
 
 type Tensors = Record<string, np.Array>;
 
@@ -68,10 +53,7 @@ function adamw([p, g, m, v]: np.Array[], decay: boolean, correction1: np.Array, 
 }
 
 async function open(shape: ModelShape, mode: Mode): Promise<Contender> {
-  acceptStoragePointers();
-  if (!(await init("webgpu")).includes("webgpu")) throw new Error("jax-js found no WebGPU adapter");
-  defaultDevice("webgpu");
-  const device = getWebGPUDevice().adapterInfo.description;
+  const device = await openJaxJs();
   const list = parameters(shape);
   const tensors = (make: (parameter: typeof list[number]) => np.Array): Tensors =>
     Object.fromEntries(list.map((parameter) => [parameter.name, make(parameter)]));
@@ -92,13 +74,12 @@ async function open(shape: ModelShape, mode: Mode): Promise<Contender> {
     return {
       device,
       async run(steps) {
-        let last = NaN;
-        for (let step = 1; step <= steps; step++) {
-          const value = forward(shared(p), shared(batch));
-          if (step === steps) last = (await value.data())[0]!;
-          else value.dispose();
-        }
-        return last;
+        // What is disposed of before it was waited for is not computed.
+        const values = Array.from({ length: steps }, () => forward(shared(p), shared(batch)));
+        await blockUntilReady(values);
+        const [last] = await values.pop()!.data();
+        for (const value of values) value.dispose();
+        return last!;
       },
     };
   }

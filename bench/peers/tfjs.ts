@@ -3,11 +3,8 @@
  * its own fused matrix product and bias, its gradients and its Adam; weights decay by one more product each.
  */
 import * as tf from "@tensorflow/tfjs-core";
-import "@tensorflow/tfjs-backend-webgpu";
-import type { WebGPUBackend } from "@tensorflow/tfjs-backend-webgpu";
-// Registers the gradients of core's operations, which core's own bundle leaves out.
-import "@tensorflow/tfjs-layers";
 import { ADAMW, LAYER_NORM_EPSILON, type ModelShape, parameters, targets, weights } from "./encoder_model.ts";
+import { openTfjs } from "./libraries.ts";
 import { type Contender, type Mode, serve } from "./protocol.ts";
 
 type Lookup = (name: string) => tf.Tensor;
@@ -23,7 +20,7 @@ interface Batch {
 function jointLoss(shape: ModelShape, p: Lookup, { ids, labels, boundaries }: Batch): tf.Scalar {
   const { layers, hidden, heads, batch: rows, length, criteria } = shape;
   const linear = (name: string, x: tf.Tensor) =>
-    tf.fused.matMul({ a: x as tf.Tensor2D, b: p(`${name}.weight`), transposeB: true, bias: p(`${name}.bias`) });
+    tf.fused.matMul({ a: x as tf.Tensor2D, b: p(`${name}.weight`) as tf.Tensor2D, bias: p(`${name}.bias`) });
   const layerNorm = (name: string, x: tf.Tensor) => {
     const { mean, variance } = tf.moments(x, -1, true);
     const normal = tf.mul(tf.sub(x, mean), tf.rsqrt(tf.add(variance, LAYER_NORM_EPSILON)));
@@ -79,13 +76,18 @@ function boundaryMarks(shape: ModelShape): tf.Tensor4D {
 }
 
 async function open(shape: ModelShape, mode: Mode): Promise<Contender> {
-  if (!await tf.setBackend("webgpu")) throw new Error("TensorFlow.js found no WebGPU adapter");
-  const device = (tf.backend() as WebGPUBackend).device.adapterInfo.description;
+  const device = await openTfjs();
   const list = parameters(shape);
   const variables = new Map(
     list.map((parameter) => {
-      const values = tf.tensor(weights(parameter), [...parameter.shape]);
-      return [parameter.name, tf.variable(values, mode === "train", parameter.name)] as const;
+      const { name, shape } = parameter;
+      const given = tf.tensor(weights(parameter), [...shape]);
+      // Linear weights as [inputs, outputs], in which form the library multiplies fastest and keeps them itself.
+      const isTable = name.startsWith("embeddings.");
+      const values = shape.length === 2 && !isTable ? tf.tidy(() => tf.transpose(given)) : given;
+      const variable = tf.variable(values, mode === "train", name);
+      if (values !== given) given.dispose();
+      return [name, variable] as const;
     }),
   );
   const lookup: Lookup = (name) => variables.get(name)!;
