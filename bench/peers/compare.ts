@@ -6,6 +6,7 @@ import { join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { forwardFlops, type ModelShape } from "./encoder_model.ts";
 import { type Engine, type Mode, startEngine, type Turn } from "./protocol.ts";
+import { peerScript, python } from "./python.ts";
 
 /** The engines that Winnow is compared with. */
 export const PEERS = ["jax-js", "tfjs", "torch", "onnx"] as const;
@@ -51,17 +52,7 @@ const TOLERANCE = 1e-3;
 
 const root = fileURLToPath(new URL("../../", import.meta.url));
 
-function python(): string {
-  const found = Deno.env.get("WINNOW_PYTHON") ?? join(root, ".venv/bin/python");
-  try {
-    Deno.statSync(found);
-  } catch {
-    throw new Error(`Expected a Python with torch at ${found}: run scripts/setup.sh --peers, or set WINNOW_PYTHON`);
-  }
-  return found;
-}
-
-const torchPeer = join(root, "tests/peers/step_speed.py");
+const torchPeer = peerScript("step_speed.py");
 
 async function exportOnnx(shape: ModelShape, file: string): Promise<void> {
   const { success, stderr } = await new Deno.Command(python(), {

@@ -76,11 +76,11 @@ export async function serve(open: (shape: ModelShape, mode: Mode) => Promise<Con
 }
 
 /** An engine's process as the benchmark sees it. */
-export interface Engine {
+export interface Engine<Answer = Turn> {
   readonly name: string;
   readonly device: string;
   /** Runs steps on the one batch. */
-  run(steps: number): Promise<Turn>;
+  run(steps: number): Promise<Answer>;
   close(): Promise<void>;
 }
 
@@ -89,7 +89,7 @@ export interface Engine {
  *
  * @throws {Error} when the process ends before its time, with what it wrote to stderr
  */
-export async function startEngine(name: string, command: readonly string[]): Promise<Engine> {
+export async function startEngine<Answer = Turn>(name: string, command: readonly string[]): Promise<Engine<Answer>> {
   const child = spawn(command[0]!, command.slice(1), { stdio: ["pipe", "pipe", "pipe"] });
   const errors: string[] = [];
   child.stderr!.on("data", (chunk) => errors.push(String(chunk)));
