@@ -13,9 +13,11 @@ export interface Contender {
 export interface Timing {
   /** Turns of each contender, of which the median counts. */
   readonly repetitions: number;
-  /** Milliseconds that a turn is to last: the operation is run as often as that takes, up to 256 times. */
+  /** Milliseconds that a turn is to last: the operation is run as often as that takes, up to 4,096 times. */
   readonly milliseconds: number;
 }
+
+const MOST_RUNS = 4096;
 
 /** The middle of some numbers. */
 export const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
@@ -44,10 +46,22 @@ export async function differences(contenders: readonly Contender[], tolerance: n
   return found;
 }
 
-async function timed(contender: Contender, count: number): Promise<number> {
+/** Milliseconds of so many runs. */
+export async function timed(contender: Contender, count: number): Promise<number> {
   const start = performance.now();
   await contender.run(count);
   return performance.now() - start;
+}
+
+/** As many runs as take about so long: one alone is mostly Deno's wait of 11 ms where the operation is fast. */
+export async function runsThatTake(contender: Contender, milliseconds: number): Promise<number> {
+  await contender.run(1);
+  for (let count = 1;;) {
+    const share = milliseconds / await timed(contender, count);
+    const next = Math.min(MOST_RUNS, Math.max(1, Math.round(count * share)));
+    if (share < 2 || next === count) return next;
+    count = Math.min(next, 16 * count);
+  }
 }
 
 /** Milliseconds of one run of each contender's operation: the median of turns that they take one after another. */
@@ -56,14 +70,7 @@ export async function measure(
   { repetitions, milliseconds }: Timing,
 ): Promise<Map<string, number>> {
   const counts: number[] = [];
-  for (const contender of contenders) {
-    await contender.run(1);
-    const count = milliseconds / await timed(contender, 1);
-    // Once more with what a turn would have: one alone is mostly Deno's wait of 11 ms.
-    const rough = Math.min(256, Math.max(1, Math.round(count)));
-    const perRun = await timed(contender, rough) / rough;
-    counts.push(Math.min(256, Math.max(1, Math.round(milliseconds / perRun))));
-  }
+  for (const contender of contenders) counts.push(await runsThatTake(contender, milliseconds));
   const times = contenders.map((): number[] => []);
   for (let repetition = 0; repetition < repetitions; repetition++) {
     for (const [i, contender] of contenders.entries()) times[i]!.push(await timed(contender, counts[i]!) / counts[i]!);

@@ -11,6 +11,8 @@
  * code is then 1.
  */
 import { parseArgs } from "node:util";
+import { isThere } from "../lib/support/file_system.ts";
+import { dataFolder } from "../tests/fixtures/tweets_to_dataset.ts";
 import { PEERS } from "./peers/compare.ts";
 import { table } from "./suite_table.ts";
 
@@ -119,6 +121,13 @@ await Deno.writeTextFile(options.out, "");
 for (const name of only) {
   const args = argumentsOf(name);
   if (!args) continue;
+  if (SUITES[name]!.task === "input" && !await isThere(dataFolder())) {
+    const skipped = `${dataFolder()} is not there; WINNOW_DATA names another folder`;
+    console.error(`${name}: left out, ${skipped}`);
+    lines.push({ suite: name, skipped });
+    await Deno.writeTextFile(options.out, `${JSON.stringify(lines.at(-1))}\n`, { append: true });
+    continue;
+  }
   const command = ["task", "--quiet", `bench:${SUITES[name]!.task}`, "--json", ...args];
   console.error(`${name}: deno ${command.join(" ")}`);
   const start = performance.now();

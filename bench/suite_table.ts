@@ -28,9 +28,9 @@ function shapeText(shape: unknown): string {
   return `${layers} layers, hidden ${hidden}, FFN ${ffn}, ${batch} × ${length} tokens`;
 }
 
-function rowsOf({ suite, result, error }: Json): Row[] {
+function rowsOf({ suite, result, error, skipped }: Json): Row[] {
   const name = String(suite);
-  if (!isJson(result)) return [[name, "", "", String(error), ""]];
+  if (!isJson(result)) return [[name, "", "", String(error ?? skipped), ""]];
   if (isJson(result["layouts"])) {
     return Object.entries(result["layouts"]).flatMap(([layout, of]): Row[] => {
       if (!isJson(of)) return [];

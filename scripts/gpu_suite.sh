@@ -45,7 +45,7 @@ if [ "$is_cpu" = no ]; then
   tests+=(
     tests/integration/{head_ops,head_ops_golden,losses_golden,crf_golden,spans_golden,golden_model,finite_difference}_test.ts
     tests/integration/{dropout,engine,half_precision,recompute,regularization,accumulation,memory_choices}_test.ts
-    tests/interop/{half_ops,minilm_hidden,encoder_families}_test.ts
+    tests/interop/{half_ops,encoder_families}_test.ts
   )
   size=(--large)
 fi
