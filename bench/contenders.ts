@@ -1,4 +1,9 @@
-/** Contenders for one operation in one process: checked against each other, then timed in turns. */
+/**
+ * Contenders for one operation in one process: checked against each other, then timed in turns. On a CPU adapter, which
+ * computes in threads of this process, its CPU time counts as well: it is the same on a busy machine, but silent on how
+ * well the cores are kept busy.
+ */
+import process from "node:process";
 
 /** One way to compute an operation. */
 export interface Contender {
@@ -46,34 +51,46 @@ export async function differences(contenders: readonly Contender[], tolerance: n
   return found;
 }
 
-/** Milliseconds of so many runs. */
-export async function timed(contender: Contender, count: number): Promise<number> {
-  const start = performance.now();
+/** What runs took. */
+export interface Spent {
+  /** Milliseconds by the clock. */
+  readonly wall: number;
+  /** Milliseconds of all cores together. */
+  readonly cpu: number;
+}
+
+/** What so many runs take. */
+export async function timed(contender: Contender, count: number): Promise<Spent> {
+  const before = process.cpuUsage(), start = performance.now();
   await contender.run(count);
-  return performance.now() - start;
+  const wall = performance.now() - start, { user, system } = process.cpuUsage(before);
+  return { wall, cpu: (user + system) / 1000 };
 }
 
 /** As many runs as take about so long: one alone is mostly Deno's wait of 11 ms where the operation is fast. */
 export async function runsThatTake(contender: Contender, milliseconds: number): Promise<number> {
   await contender.run(1);
   for (let count = 1;;) {
-    const share = milliseconds / await timed(contender, count);
+    const share = milliseconds / (await timed(contender, count)).wall;
     const next = Math.min(MOST_RUNS, Math.max(1, Math.round(count * share)));
     if (share < 2 || next === count) return next;
     count = Math.min(next, 16 * count);
   }
 }
 
-/** Milliseconds of one run of each contender's operation: the median of turns that they take one after another. */
+/** What one run of each contender's operation takes: medians of turns that they take one after another. */
 export async function measure(
   contenders: readonly Contender[],
   { repetitions, milliseconds }: Timing,
-): Promise<Map<string, number>> {
+): Promise<Map<string, Spent>> {
   const counts: number[] = [];
   for (const contender of contenders) counts.push(await runsThatTake(contender, milliseconds));
-  const times = contenders.map((): number[] => []);
+  const turns = contenders.map((): Spent[] => []);
   for (let repetition = 0; repetition < repetitions; repetition++) {
-    for (const [i, contender] of contenders.entries()) times[i]!.push(await timed(contender, counts[i]!) / counts[i]!);
+    for (const [i, contender] of contenders.entries()) turns[i]!.push(await timed(contender, counts[i]!));
   }
-  return new Map(contenders.map(({ name }, i) => [name, median(times[i]!)]));
+  return new Map(contenders.map(({ name }, i) => {
+    const middle = (figure: keyof Spent) => median(turns[i]!.map((spent) => spent[figure])) / counts[i]!;
+    return [name, { wall: middle("wall"), cpu: middle("cpu") }];
+  }));
 }

@@ -65,7 +65,7 @@ export async function fastestFma(gpu: Gpu): Promise<FmaForm> {
     const contender = fma(gpu, form);
     const count = await runsThatTake(contender, 60);
     const times: number[] = [];
-    for (let i = 0; i < 3; i++) times.push(await timed(contender, count));
+    for (let i = 0; i < 3; i++) times.push((await timed(contender, count)).wall);
     const rate = count * fmaFlops(form) / Math.min(...times);
     if (!fastest || rate > fastest.rate) fastest = { form, rate };
   }

@@ -151,18 +151,29 @@ for (const layout of ["nt", "nn", "tn"] as const) {
   // Sums of 512-768 products of normal numbers are about 25, with rounding errors of a few 1e-5.
   const off = await differences(products, 1e-3);
   const times = await measure([...products, bound], timing);
-  const gflops = (name: string) => (name === "fma" ? fmaFlops(form) : FLOPS) / times.get(name)! / 1e6;
-  const rounded = (value: number) => Number(value.toFixed(2));
-  const ours = gflops("winnow");
+  const flops = (name: string) => name === "fma" ? fmaFlops(form) : FLOPS;
+  const gflops = (name: string) => flops(name) / times.get(name)!.wall / 1e6;
+  const perCore = (name: string) => flops(name) / times.get(name)!.cpu / 1e6;
+  const two = (value: number) => Number(value.toFixed(2));
+  const ours = gflops("winnow"), oursPerCore = perCore("winnow");
   layouts[layout] = {
-    winnow_gflops: rounded(ours),
-    jax_js_gflops: rounded(gflops("jax-js")),
-    tfjs_gflops: rounded(gflops("tfjs")),
-    fma_gflops: rounded(gflops("fma")),
-    ratio_jax_js: rounded(ours / gflops("jax-js")),
-    ratio_tfjs: rounded(ours / gflops("tfjs")),
+    winnow_gflops: two(ours),
+    jax_js_gflops: two(gflops("jax-js")),
+    tfjs_gflops: two(gflops("tfjs")),
+    fma_gflops: two(gflops("fma")),
+    ratio_jax_js: two(ours / gflops("jax-js")),
+    ratio_tfjs: two(ours / gflops("tfjs")),
     share_of_fma: Number((ours / gflops("fma")).toFixed(3)),
     difference: Math.max(...off.values()),
+    // By CPU time: of CPU adapters alone.
+    ...(gpu.isSoftware
+      ? {
+        winnow_gflops_per_core: two(oursPerCore),
+        ratio_cpu_jax_js: two(oursPerCore / perCore("jax-js")),
+        ratio_cpu_tfjs: two(oursPerCore / perCore("tfjs")),
+        share_of_fma_cpu: Number((oursPerCore / perCore("fma")).toFixed(3)),
+      }
+      : {}),
   };
   const { ratio_jax_js, ratio_tfjs, share_of_fma } = layouts[layout]!;
   say(

@@ -62,13 +62,16 @@ export async function compareOperation(
       const off = await differences(contenders, tolerance);
       const times = await measure(contenders, timing);
       const own = times.get(contenders[0]!.name)!;
+      const two = (value: number) => Number(value.toFixed(2));
       const engines = Object.fromEntries(
-        [...times].map(([name, milliseconds]) => [name, {
-          ms: Number(milliseconds.toPrecision(4)),
-          ...(flops ? { gflops: Number((flops / milliseconds / 1e6).toPrecision(4)) } : {}),
-          ...(bytes ? { gigabytes_per_second: Number((bytes / milliseconds / 1e6).toPrecision(4)) } : {}),
+        [...times].map(([name, { wall, cpu }]) => [name, {
+          ms: Number(wall.toPrecision(4)),
+          cpu_ms: Number(cpu.toPrecision(4)),
+          ...(flops ? { gflops: Number((flops / wall / 1e6).toPrecision(4)) } : {}),
+          ...(bytes ? { gigabytes_per_second: Number((bytes / wall / 1e6).toPrecision(4)) } : {}),
           ...(off.has(name) ? { difference: off.get(name) } : {}),
-          ratio: Number((milliseconds / own).toFixed(2)),
+          ratio: two(wall / own.wall),
+          ratio_cpu: two(cpu / own.cpu),
         }]),
       );
       results.push({ shape, pass, engines });

@@ -108,8 +108,10 @@ if (values.peers !== undefined || values.forward) {
   const timing = { steps: count("steps", 2), repetitions: count("repetitions", 3), threads: count("threads", 2) };
   const say = (line: string) => values.json ? console.error(line) : console.log(line);
   const engines = await compare({ shape, mode, peers: peers as Peer[], torchDevice, ...timing }, say);
-  for (const [name, { step_ms, tokens_per_second, ratio }] of Object.entries(engines)) {
-    say(`${name}: ${step_ms} ms, ${tokens_per_second} tokens/s, ${ratio} times Winnow's time`);
+  for (const [name, { step_ms, tokens_per_second, ratio, ratio_cpu }] of Object.entries(engines)) {
+    say(
+      `${name}: ${step_ms} ms, ${tokens_per_second} tokens/s, ${ratio} times Winnow's time, ${ratio_cpu} times its CPU time`,
+    );
   }
   if (values.json) {
     console.log(JSON.stringify({ bench: mode === "train" ? "step" : "forward", shape, ...timing, engines }));

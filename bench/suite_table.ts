@@ -13,6 +13,7 @@ function engineRows(suite: string, what: string, engines: Json): Row[] {
   return Object.entries(engines).filter((entry): entry is [string, Json] => isJson(entry[1])).map(([engine, of]) => {
     const figures = [
       ["ms", of["ms"] ?? of["step_ms"]],
+      ["ms CPU", of["cpu_ms"]],
       ["tokens/s", of["tokens_per_second"]],
       ["GFLOP/s", of["gflops"]],
       ["GB/s", of["gigabytes_per_second"]],

@@ -1,6 +1,7 @@
 /**
  * Runs the step benchmark's model in Winnow and in peers: first that all compute the same function, then in turns the
- * time of their steps. On CPU adapters a process's peak memory is all its memory, the device's too.
+ * time of their steps. On CPU adapters a process's peak memory is all its memory, the device's too, and its CPU time is the
+ * same on a busy machine, but silent on how well the cores are kept busy.
  */
 import { join } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -33,6 +34,8 @@ export interface Measured {
   /** Median of the turns, per step. */
   readonly step_ms: number;
   readonly step_ms_all: readonly number[];
+  /** CPU time of a step, all cores together. */
+  readonly cpu_ms: number;
   readonly tokens_per_second: number;
   /** Matrix products alone; a backward pass counts as two forward passes. */
   readonly gflops: number;
@@ -45,6 +48,8 @@ export interface Measured {
   readonly difference: number;
   /** Winnow's tokens per second over this engine's. */
   readonly ratio: number;
+  /** This engine's CPU time over Winnow's. */
+  readonly ratio_cpu: number;
 }
 
 /** Losses of two engines may differ by so much. */
@@ -142,7 +147,9 @@ export async function compare(
   }
   const flops = forwardFlops(shape) * (mode === "train" ? 3 : 1);
   const perStep = (engine: Engine) => median(turns.get(engine)!.map(({ milliseconds }) => milliseconds)) / steps;
-  const own = perStep(engines[0]!);
+  const cpuPerStep = (engine: Engine) =>
+    median(turns.get(engine)!.map(({ cpuMilliseconds }) => cpuMilliseconds)) / steps;
+  const own = perStep(engines[0]!), ownCpu = cpuPerStep(engines[0]!);
   return Object.fromEntries(engines.map((engine) => {
     const milliseconds = perStep(engine);
     const losses = first.get(engine)!.map(({ loss }) => loss);
@@ -151,6 +158,7 @@ export async function compare(
       device: engine.device,
       step_ms: Number(milliseconds.toFixed(2)),
       step_ms_all: turns.get(engine)!.map((turn) => Number((turn.milliseconds / steps).toFixed(2))),
+      cpu_ms: Number(cpuPerStep(engine).toFixed(2)),
       tokens_per_second: Number((1000 * shape.batch * shape.length / milliseconds).toPrecision(4)),
       gflops: Number((flops / milliseconds / 1e6).toPrecision(4)),
       peak_rss_bytes: last.peakBytes,
@@ -158,6 +166,7 @@ export async function compare(
       losses,
       difference: Math.max(...losses.map((loss, i) => Math.abs(loss - first.get(engines[0]!)![i]!.loss))),
       ratio: Number((milliseconds / own).toFixed(2)),
+      ratio_cpu: Number((cpuPerStep(engine) / ownCpu).toFixed(2)),
     }];
   }));
 }

@@ -28,6 +28,8 @@ interface Ready {
 export interface Turn {
   readonly loss: number;
   readonly milliseconds: number;
+  /** Milliseconds of all cores together. */
+  readonly cpuMilliseconds: number;
   /** Largest resident set of the process so far. */
   readonly peakBytes: number;
   /** Most bytes of GPU buffers alive at once so far; 0 for an engine without. */
@@ -67,10 +69,17 @@ export async function serve(open: (shape: ModelShape, mode: Mode) => Promise<Con
   const contender = await open(JSON.parse(shape), mode);
   answer({ device: contender.device });
   for await (const line of createInterface({ input: process.stdin })) {
-    const start = performance.now();
+    const before = process.cpuUsage(), start = performance.now();
     const loss = await contender.run(Number(line));
-    const milliseconds = performance.now() - start;
-    answer({ loss, milliseconds, peakBytes: 1024 * process.resourceUsage().maxRSS, gpuBytes: gpuBytes() });
+    const milliseconds = performance.now() - start, { user, system } = process.cpuUsage(before);
+    const cpuMilliseconds = (user + system) / 1000;
+    answer({
+      loss,
+      milliseconds,
+      cpuMilliseconds,
+      peakBytes: 1024 * process.resourceUsage().maxRSS,
+      gpuBytes: gpuBytes(),
+    });
   }
   Deno.exit(0);
 }

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import resource
 import sys
 import time
 from pathlib import Path
@@ -99,6 +100,12 @@ def peak_resident_bytes() -> int:
     return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
 
 
+def cpu_milliseconds() -> float:
+    """CPU time of this process, all threads together."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return 1e3 * (used.ru_utime + used.ru_stime)
+
+
 def serve(objective: Objective, mode: str, device: str) -> None:
     """Answers every number of steps on stdin until it ends."""
     objective.to(device)
@@ -119,7 +126,7 @@ def serve(objective: Objective, mode: str, device: str) -> None:
     name = torch.cuda.get_device_name() if device == "cuda" else f"CPU, {torch.get_num_threads()} threads"
     print(json.dumps({"device": name}), flush=True)
     for line in sys.stdin:
-        start = time.perf_counter()
+        start, before = time.perf_counter(), cpu_milliseconds()
         loss = None
         for _ in range(int(line)):
             loss = step()
@@ -127,8 +134,15 @@ def serve(objective: Objective, mode: str, device: str) -> None:
         if device == "cuda":
             torch.cuda.synchronize()
         milliseconds = 1e3 * (time.perf_counter() - start)
+        cpu = cpu_milliseconds() - before
         allocated = torch.cuda.max_memory_allocated() if device == "cuda" else 0
-        answer = {"loss": value, "milliseconds": milliseconds, "peakBytes": peak_resident_bytes(), "gpuBytes": allocated}
+        answer = {
+            "loss": value,
+            "milliseconds": milliseconds,
+            "cpuMilliseconds": cpu,
+            "peakBytes": peak_resident_bytes(),
+            "gpuBytes": allocated,
+        }
         print(json.dumps(answer), flush=True)
 
 
