@@ -3,6 +3,11 @@
  * `deno task bench:step --layers 12 --hidden 768 --heads 12 --ffn 3072 --batch 16 --length 128 --steps 20 --json`.
  * `--tuning lora --rank 8 --targets query,value`, `--tuning bitfit` or `--tuning freeze --freeze-layers 6` trains a part of it;
  * `--plan` prints the planned memory and stops.
+ * `--peers jax-js,tfjs,torch,onnx` compares with the same model there, without dropout, each engine in a process of its
+ * own; `--forward` compares the forward pass with its losses alone (without peers: times Winnow's); then `--steps` are
+ * those of one of `--repetitions` turns. torch and onnx need WINNOW_PYTHON or scripts/setup.sh --peers, and have
+ * `--threads`; `--torch-device cuda` puts torch on the GPU. Only training steps without peers take the options of tuning,
+ * dropout and preset.
  * The last line with --json is one object. The floating-point rate counts the matrix products alone, backward as twice
  * the forward. `gemm_ms` is the GPU time of the GEMM kernels in a step and `step_over_gemm` that of the step over it, medians
  * of --profile-steps steps (0 for none) that take turns; null where the adapter has no timestamps.
@@ -20,6 +25,7 @@ import { openEngine } from "../lib/train/engine.ts";
 import { checkpointTensors } from "../lib/train/parameter_arrays.ts";
 import { planEngine } from "../lib/train/engine_plan.ts";
 import { productShare, profileStep } from "../lib/train/profile.ts";
+import { compare, type Peer, PEERS } from "./peers/compare.ts";
 
 const { values } = parseArgs({
   options: {
@@ -31,54 +37,117 @@ const { values } = parseArgs({
     batch: { type: "string", default: "8" },
     length: { type: "string", default: "64" },
     criteria: { type: "string", default: "9" },
-    dropout: { type: "string", default: "0.1" },
-    steps: { type: "string", default: "10" },
-    preset: { type: "string", default: "auto" },
-    tuning: { type: "string", default: "full" },
-    "freeze-layers": { type: "string", default: "0" },
-    rank: { type: "string", default: "8" },
-    targets: { type: "string", default: "query,value" },
-    "lora-dropout": { type: "string", default: "0" },
-    "profile-steps": { type: "string", default: "3" },
+    dropout: { type: "string" },
+    steps: { type: "string" },
+    preset: { type: "string" },
+    tuning: { type: "string" },
+    "freeze-layers": { type: "string" },
+    rank: { type: "string" },
+    targets: { type: "string" },
+    "lora-dropout": { type: "string" },
+    "profile-steps": { type: "string" },
+    peers: { type: "string" },
+    forward: { type: "boolean", default: false },
+    repetitions: { type: "string" },
+    threads: { type: "string" },
+    "torch-device": { type: "string" },
     plan: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
 });
 
+function refuse(message: string): never {
+  console.error(`error: ${message}`);
+  Deno.exit(2);
+}
+
 function count(
-  name: "layers" | "hidden" | "heads" | "ffn" | "vocab" | "batch" | "length" | "criteria" | "steps",
+  name:
+    | "layers"
+    | "hidden"
+    | "heads"
+    | "ffn"
+    | "vocab"
+    | "batch"
+    | "length"
+    | "criteria"
+    | "steps"
+    | "repetitions"
+    | "threads",
+  fallback?: number,
 ): number {
-  const value = Number(values[name]);
+  const value = Number(values[name] ?? fallback);
   if (!Number.isInteger(value) || value < 1) {
-    console.error(`error: Expected --${name} to be an integer above 0 but found ${JSON.stringify(values[name])}`);
-    Deno.exit(2);
+    refuse(`Expected --${name} to be an integer above 0 but found ${JSON.stringify(values[name])}`);
   }
   return value;
 }
 
-const layers = count("layers"), hidden = count("hidden"), heads = count("heads"), ffn = count("ffn");
-const vocab = count("vocab"), batch = count("batch"), length = count("length"), steps = count("steps");
-const criteria = count("criteria"), dropout = Number(values.dropout);
-const profileSteps = Number(values["profile-steps"]);
-if (!Number.isInteger(profileSteps) || profileSteps < 0) {
-  console.error(`error: Expected --profile-steps to be an integer from 0 but found "${values["profile-steps"]}"`);
-  Deno.exit(2);
+/** Ends with an error where an option is given that what is run does not have. */
+function refuseOptions(names: readonly (keyof typeof values)[], why: string): void {
+  const given = names.find((name) => values[name] !== undefined && values[name] !== false);
+  if (given) refuse(`--${given} is not for ${why}`);
 }
+
+const layers = count("layers"), hidden = count("hidden"), heads = count("heads"), ffn = count("ffn");
+const vocab = count("vocab"), batch = count("batch"), length = count("length"), criteria = count("criteria");
 if (hidden % heads !== 0 || (hidden / heads) % 4 !== 0) {
-  console.error(`error: Expected --hidden to be a multiple of 4 × --heads but found ${hidden} and ${heads}`);
-  Deno.exit(2);
+  refuse(`Expected --hidden to be a multiple of 4 × --heads but found ${hidden} and ${heads}`);
+}
+
+const TUNING = [
+  "dropout",
+  "preset",
+  "tuning",
+  "freeze-layers",
+  "rank",
+  "targets",
+  "lora-dropout",
+  "profile-steps",
+  "plan",
+] as const;
+if (values.peers !== undefined || values.forward) {
+  refuseOptions(TUNING, "a comparison or a forward pass");
+  const peers = (values.peers ?? "").split(",").filter((name) => name !== "");
+  const unknown = peers.find((name) => !PEERS.includes(name as Peer));
+  if (unknown) refuse(`Expected --peers to be some of ${PEERS.join(", ")} but found ${unknown}`);
+  if (peers.includes("onnx") && !values.forward) refuse("onnx has no training step: give --forward");
+  const torchDevice = values["torch-device"] ?? "cpu";
+  if (torchDevice !== "cpu" && torchDevice !== "cuda") {
+    refuse(`Expected --torch-device to be cpu or cuda but found ${torchDevice}`);
+  }
+  const mode = values.forward ? "forward" : "train";
+  const shape = { layers, hidden, heads, ffn, vocab, batch, length, criteria };
+  const timing = { steps: count("steps", 2), repetitions: count("repetitions", 3), threads: count("threads", 2) };
+  const say = (line: string) => values.json ? console.error(line) : console.log(line);
+  const engines = await compare({ shape, mode, peers: peers as Peer[], torchDevice, ...timing }, say);
+  for (const [name, { step_ms, tokens_per_second, ratio, ratio_cpu }] of Object.entries(engines)) {
+    say(
+      `${name}: ${step_ms} ms, ${tokens_per_second} tokens/s, ${ratio} times Winnow's time, ${ratio_cpu} times its CPU time`,
+    );
+  }
+  if (values.json) {
+    console.log(JSON.stringify({ bench: mode === "train" ? "step" : "forward", shape, ...timing, engines }));
+  }
+  Deno.exit(0);
+}
+refuseOptions(["repetitions", "threads", "torch-device"], "a training step without --peers");
+const steps = count("steps", 10), dropout = Number(values.dropout ?? 0.1);
+const profileSteps = Number(values["profile-steps"] ?? 3);
+if (!Number.isInteger(profileSteps) || profileSteps < 0) {
+  refuse(`Expected --profile-steps to be an integer from 0 but found "${values["profile-steps"]}"`);
 }
 
 const overrides = [
-  `tuning.mode=${values.tuning}`,
-  `tuning.freeze_layers=${values["freeze-layers"]}`,
-  `tuning.lora_rank=${values.rank}`,
-  `tuning.lora_targets=${values.targets}`,
-  `tuning.lora_dropout=${values["lora-dropout"]}`,
+  `tuning.mode=${values.tuning ?? "full"}`,
+  `tuning.freeze_layers=${values["freeze-layers"] ?? 0}`,
+  `tuning.lora_rank=${values.rank ?? 8}`,
+  `tuning.lora_targets=${values.targets ?? "query,value"}`,
+  `tuning.lora_dropout=${values["lora-dropout"] ?? 0}`,
 ];
 const tuning = tuningOf(loadConfig({ file: "configs/quickstart.yaml", overrides }));
 
-const gpu = await openGpu(values.preset as Preset | "auto");
+const gpu = await openGpu((values.preset ?? "auto") as Preset | "auto");
 const plan = planEngine(gpu, {
   model: {
     encoder: {

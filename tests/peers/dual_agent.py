@@ -179,13 +179,14 @@ def adamw(
     weight_decay: float,
     betas: tuple[float, float],
     eps: float,
+    fused: bool | None = None,
 ) -> torch.optim.AdamW:
-    """torch.optim.AdamW with the two groups of `decays`."""
+    """torch.optim.AdamW with the two groups of `decays`; `fused` as there."""
     groups = [
         {"params": [p for name, p in parameters.items() if decays(name)], "weight_decay": weight_decay},
         {"params": [p for name, p in parameters.items() if not decays(name)], "weight_decay": 0.0},
     ]
-    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=eps)
+    return torch.optim.AdamW(groups, lr=learning_rate, betas=betas, eps=eps, fused=fused)
 
 
 def no_pooler(config: PreTrainedConfig) -> dict:
