@@ -16,6 +16,7 @@ import { engineOptions } from "../../lib/study/trial.ts";
 import { planEngine } from "../../lib/train/engine_plan.ts";
 import { openTuneCache, tuneCacheFolder, tunedAdapter } from "../../lib/study/tune_cache.ts";
 import { loggedEvents, resultOf, ROOT, runCommand, startCommand, TINY, withFolder } from "../support/commands.ts";
+import { variantsInTurn } from "../support/graph_runner.ts";
 import { openSmall, planSmall, randomBatch, readArray, stepOptions } from "../support/small_engine.ts";
 
 const gpu = await openGpu();
@@ -175,14 +176,7 @@ Deno.test("the cache lies in XDG_CACHE_HOME, else in ~/.cache, else nowhere", ()
 });
 
 Deno.test("training has the same bits whatever variants its products run", async () => {
-  const places = new Map<string, number>();
-  /** Variants in turn by product, from another one on in every run: each product meets several, each variant most products. */
-  const inTurn = (first: number) => (request: GemmRequest) => {
-    const key = tuningKey(request);
-    if (!places.has(key)) places.set(key, places.size);
-    return TILED_VARIANT_NAMES[(places.get(key)! + first) % TILED_VARIANT_NAMES.length];
-  };
-  const trained = async (variantOf: ReturnType<typeof inTurn> | undefined) => {
+  const trained = async (variantOf: ReturnType<typeof variantsInTurn> | undefined) => {
     const engine = await openSmall(gpu, { dropout: 0.1, lengths: [13], target: { preset: "tiled", variantOf } });
     try {
       const batch = randomBatch("a", { length: 13 });
@@ -200,7 +194,7 @@ Deno.test("training has the same bits whatever variants its products run", async
     }
   };
   const untried = await trained(undefined);
-  assert.equal(await trained(inTurn(2)), untried);
+  assert.equal(await trained(variantsInTurn(2)), untried);
   const products = plannedProducts(planSmall(gpu, { lengths: [13], target: { preset: "tiled" } }));
   for (const layout of ["nt", "nn", "tn"]) assert.ok(products.some((one) => one.layout === layout), layout);
 });
