@@ -4,15 +4,18 @@
 //   b: B_TRANSPOSED ? [N, K] as vec4f along K : [K, N] as vec4f along N      the contiguous side a multiple of 4
 //   c [M, N] as vec4f along N, N a multiple of 4; see gemm_epilogue.wgsl
 //
-// A workgroup of 16 x 16 invocations owns TILE x TILE of C, an invocation QUADS x QUADS blocks of 4 x 4, TILE = 64·QUADS,
-// 64 apart so that neighbours read neighbouring vec4. DEPTH = 2048 / TILE values of k at a time pass through
-// workgroup memory, k-major: then each of the 256 invocations fetches just one 4 x 4 block, the first half from A, the
-// second from B, and keeps the next one in registers while the tile is multiplied. Everything outside the matrices reads
-// as 0 and is not stored, so rows past the end may hold anything.
+// A workgroup of THREADS_Y x THREADS_X invocations owns TILE_ROWS x TILE_COLUMNS of C, an invocation QUAD_ROWS x QUAD_COLUMNS
+// blocks of 4 x 4, THREADS_Y and THREADS_X blocks apart so that neighbours read neighbouring vec4. DEPTH values of k at a
+// time pass through workgroup memory, k-major: an invocation fetches FETCHES 4 x 4 blocks, those of A before those of B,
+// and keeps the next ones in registers while the tile is multiplied. Everything outside the matrices reads as 0 and is not
+// stored, so rows past the end may hold anything.
+//
+// Whatever the tile, an element of C is one chain of fma over k in order from 0 or the bias: every variant gives the same
+// bits, and which one is the fastest may be found by trying (gemm_variants.ts, tune.ts).
 //
 // Where A is transposed the contraction runs over tokens, and is cut into as many slices as the grid is deep (split-K):
 // slice z writes its own [M, N] of partial sums for sum_partials.wgsl to add in fixed order, since atomics would make
-// the sum depend on timing.
+// the sum depend on timing. Slices are cut at multiples of 32, which every DEPTH divides.
 //
 // The blocking is Volkov and Demmel's (SC'08) with the quads of CUTLASS; split-K as in CUTLASS and tfjs, without atomics.
 
@@ -36,8 +39,8 @@ struct Dims {
 //#include "gemm_epilogue.wgsl"
 
 // [k][line / 4]; a row is one vec4 longer than the tile, so that the stores of transposed blocks meet different banks.
-var<workgroup> a_tile: array<vec4f, ${2048 / TILE * (TILE / 4 + 1)}>;
-var<workgroup> b_tile: array<vec4f, ${2048 / TILE * (TILE / 4 + 1)}>;
+var<workgroup> a_tile: array<vec4f, ${DEPTH * (TILE_ROWS / 4 + 1)}>;
+var<workgroup> b_tile: array<vec4f, ${DEPTH * (TILE_COLUMNS / 4 + 1)}>;
 
 /// Rows row..row+3 of op(A) at k..k+3; column i of the result is k + i.
 fn fetch_a(row: u32, k: u32, end: u32) -> mat4x4f {
@@ -87,17 +90,67 @@ fn fetch_b(column: u32, k: u32, end: u32) -> mat4x4f {
   //#end
 }
 
-/// The (line / 4, k / 4) of block `index` in a tile whose lines are contiguous in memory: a row of blocks at a time.
-fn along_lines(index: u32) -> vec2u {
-  return vec2u(index % ${TILE / 4}u, index / ${TILE / 4}u);
+/// The (line / 4, k / 4) of block `index` of a tile whose lines are contiguous in memory: a row of blocks at a time.
+fn along_lines(index: u32, lines: u32) -> vec2u {
+  return vec2u(index % (lines / 4u), index / (lines / 4u));
 }
 
 /// The same where k is contiguous: 4 lines x DEPTH, whole cache sectors, yet 8 invocations store to 8 different banks.
 fn along_k(index: u32) -> vec2u {
-  return vec2u(index / ${2048 / TILE}u * 4u + index % 4u, index / 4u % ${512 / TILE}u);
+  return vec2u(index / ${DEPTH}u * 4u + index % 4u, index / 4u % ${DEPTH / 4}u);
 }
 
-@compute @workgroup_size(256)
+/// (line / 4, k / 4) of a block of the tile of A.
+fn place_a(index: u32) -> vec2u {
+  //#if A_TRANSPOSED
+  return along_lines(index, ${TILE_ROWS}u);
+  //#else
+  return along_k(index);
+  //#end
+}
+
+/// (line / 4, k / 4) of a block of the tile of B.
+fn place_b(index: u32) -> vec2u {
+  //#if B_TRANSPOSED
+  return along_k(index);
+  //#else
+  return along_lines(index, ${TILE_COLUMNS}u);
+  //#end
+}
+
+/// Block `index` of the two tiles that begin at k: first those of A, then those of B.
+fn fetch(index: u32, row: u32, column: u32, k: u32, end: u32) -> mat4x4f {
+  if (index < ${A_BLOCKS}u) {
+    let place = place_a(index);
+    return fetch_a(row + 4u * place.x, k + 4u * place.y, end);
+  }
+  //#if FETCHES * THREADS_X * THREADS_Y > A_BLOCKS + B_BLOCKS
+  if (index >= ${A_BLOCKS + B_BLOCKS}u) {
+    return mat4x4f();
+  }
+  //#end
+  let place = place_b(index - ${A_BLOCKS}u);
+  return fetch_b(column + 4u * place.x, k + 4u * place.y, end);
+}
+
+/// Puts a block where the products find it.
+fn put(index: u32, block: mat4x4f) {
+  if (index < ${A_BLOCKS}u) {
+    let place = place_a(index);
+    let at = 4u * place.y * ${TILE_ROWS / 4 + 1}u + place.x;
+    //#for i in 0..4
+    a_tile[at + ${i * (TILE_ROWS / 4 + 1)}u] = block[$i];
+    //#end
+  } else if (index < ${A_BLOCKS + B_BLOCKS}u) {
+    let place = place_b(index - ${A_BLOCKS}u);
+    let at = 4u * place.y * ${TILE_COLUMNS / 4 + 1}u + place.x;
+    //#for i in 0..4
+    b_tile[at + ${i * (TILE_COLUMNS / 4 + 1)}u] = block[$i];
+    //#end
+  }
+}
+
+@compute @workgroup_size(${THREADS_X * THREADS_Y})
 fn main(
   @builtin(workgroup_id) group: vec3u,
   @builtin(num_workgroups) groups: vec3u,
@@ -105,67 +158,50 @@ fn main(
 ) {
   //#if A_TRANSPOSED
   let m = dims.m;
-  let turns = (dims.rows + ${2048 / TILE - 1}u) / ${2048 / TILE}u;
-  let slice = (turns + groups.z - 1u) / groups.z * ${2048 / TILE}u;
+  let turns = (dims.rows + 31u) / 32u;
+  let slice = (turns + groups.z - 1u) / groups.z * 32u;
   let begin = group.z * slice;
   let end = min(begin + slice, dims.rows);
-  let a_block = along_lines(local % 128u);
   //#else
   let m = dims.rows;
   let begin = 0u;
   let end = dims.k;
-  let a_block = along_k(local % 128u);
   //#end
-  //#if B_TRANSPOSED
-  let b_block = along_k(local % 128u);
-  //#else
-  let b_block = along_lines(local % 128u);
-  //#end
-  let tile_row = group.y * ${TILE}u;
-  let tile_column = group.x * ${TILE}u;
-  let x = local % 16u;
-  let y = local / 16u;
+  let tile_row = group.y * ${TILE_ROWS}u;
+  let tile_column = group.x * ${TILE_COLUMNS}u;
+  let x = local % ${THREADS_X}u;
+  let y = local / ${THREADS_X}u;
 
-  //#for j in 0..TILE / 64
-  let column$j = tile_column / 4u + x + ${16 * j}u;
+  //#for j in 0..QUAD_COLUMNS
+  let column$j = tile_column / 4u + x + ${THREADS_X * j}u;
   let initial$j = initial(min(column$j, dims.n / 4u - 1u));
-  //#for i in 0..TILE / 16
+  //#for i in 0..4 * QUAD_ROWS
   var c${i}_${j} = initial$j;
   //#end
   //#end
-  var block: mat4x4f;
-  if (local < 128u) {
-    block = fetch_a(tile_row + 4u * a_block.x, begin + 4u * a_block.y, end);
-  } else {
-    block = fetch_b(tile_column + 4u * b_block.x, begin + 4u * b_block.y, end);
-  }
-  for (var k = begin; k < end; k += ${2048 / TILE}u) {
+  //#for f in 0..FETCHES
+  let index$f = local + ${f * THREADS_X * THREADS_Y}u;
+  var block$f = fetch(index$f, tile_row, tile_column, begin, end);
+  //#end
+  for (var k = begin; k < end; k += ${DEPTH}u) {
     workgroupBarrier();
-    if (local < 128u) {
-      let at = 4u * a_block.y * ${TILE / 4 + 1}u + a_block.x;
-      //#for i in 0..4
-      a_tile[at + ${i * (TILE / 4 + 1)}u] = block[$i];
-      //#end
-    } else {
-      let at = 4u * b_block.y * ${TILE / 4 + 1}u + b_block.x;
-      //#for i in 0..4
-      b_tile[at + ${i * (TILE / 4 + 1)}u] = block[$i];
-      //#end
-    }
+    //#for f in 0..FETCHES
+    put(index$f, block$f);
+    //#end
     workgroupBarrier();
-    if (local < 128u) {
-      block = fetch_a(tile_row + 4u * a_block.x, k + ${2048 / TILE}u + 4u * a_block.y, end);
-    } else {
-      block = fetch_b(tile_column + 4u * b_block.x, k + ${2048 / TILE}u + 4u * b_block.y, end);
-    }
-    //#for d in 0..2048 / TILE
+    //#for f in 0..FETCHES
+    block$f = fetch(index$f, tile_row, tile_column, k + ${DEPTH}u, end);
+    //#end
+    //#for d in 0..DEPTH
     {
-      //#for q in 0..TILE / 64
-      let a$q = a_tile[y + ${d * (TILE / 4 + 1) + 16 * q}u];
-      let b$q = b_tile[x + ${d * (TILE / 4 + 1) + 16 * q}u];
+      //#for q in 0..QUAD_ROWS
+      let a$q = a_tile[y + ${d * (TILE_ROWS / 4 + 1) + THREADS_Y * q}u];
       //#end
-      //#for i in 0..TILE / 16
-      //#for j in 0..TILE / 64
+      //#for q in 0..QUAD_COLUMNS
+      let b$q = b_tile[x + ${d * (TILE_COLUMNS / 4 + 1) + THREADS_X * q}u];
+      //#end
+      //#for i in 0..4 * QUAD_ROWS
+      //#for j in 0..QUAD_COLUMNS
       c${i}_${j} = fma(vec4f(a${i / 4}[${i % 4}]), b$j, c${i}_${j});
       //#end
       //#end
@@ -175,11 +211,11 @@ fn main(
 
   let stride = dims.n / 4u;
   let slice_start = group.z * m * stride;
-  //#for i in 0..TILE / 16
+  //#for i in 0..4 * QUAD_ROWS
   {
-    let row = tile_row + 4u * y + ${i / 4 * 64 + i % 4}u;
+    let row = tile_row + 4u * y + ${i / 4 * 4 * THREADS_Y + i % 4}u;
     if (row < m) {
-      //#for j in 0..TILE / 64
+      //#for j in 0..QUAD_COLUMNS
       if (column$j < stride) {
         store(slice_start + row * stride + column$j, c${i}_${j});
       }
@@ -188,9 +224,9 @@ fn main(
   }
   //#end
   //#if ACTIVATE || DERIVATIVE
-  for (var i = 0u; i < ${TILE / 16}u; i++) {
-    let row = tile_row + 4u * y + i / 4u * 64u + i % 4u;
-    for (var column = column0; column < min(column0 + ${TILE / 4}u, stride); column += 16u) {
+  for (var i = 0u; i < ${4 * QUAD_ROWS}u; i++) {
+    let row = tile_row + 4u * y + i / 4u * ${4 * THREADS_Y}u + i % 4u;
+    for (var column = column0; column < min(column0 + ${TILE_COLUMNS / 4}u, stride); column += ${THREADS_X}u) {
       if (row < m) {
         finish(row * stride + column);
       }

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Installs what is missing to run Winnow on Linux: Deno, a Vulkan loader and, where no Vulkan driver is present, Mesa's
-# drivers with lavapipe (Vulkan on the CPU). With --peers also the Python packages that the tests compare with.
+# drivers with lavapipe (Vulkan on the CPU). With --peers also the Python packages that the tests compare with, and
+# SwiftShader, another Vulkan on the CPU.
 # Does nothing, quickly, where all is there. An installed GPU driver is never touched.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -95,7 +96,26 @@ install_peers() {
   [ -n "${WINNOW_MLFLOW_PYTHON:-}" ] || install_venv .venv-mlflow tests/peers/requirements-mlflow.txt --no-deps
 }
 
+# A second Vulkan driver for the CPU, two files of Debian's chromium-common: without it one test says that it was skipped.
+install_swiftshader() {
+  local folder=.cache/tools/swiftshader work
+  if [ -n "${WINNOW_SWIFTSHADER:-}" ] || [ -e /usr/lib/chromium/vk_swiftshader_icd.json ] || [ -e "$folder/vk_swiftshader_icd.json" ]; then return; fi
+  work=$(mktemp -d)
+  say "fetching SwiftShader into $folder"
+  if (cd "$work" && { apt-get download -qq chromium-common || { apt-get update -qq && apt-get download -qq chromium-common; }; } &&
+    dpkg-deb --extract ./*.deb .) >&2 &&
+    mkdir -p "$folder" && cp "$work"/usr/lib/chromium/libvk_swiftshader.so "$work"/usr/lib/chromium/vk_swiftshader_icd.json "$folder"; then
+    :
+  else
+    say "there is no chromium-common to fetch: the tests do without SwiftShader"
+  fi
+  rm -rf "$work"
+}
+
 if [ "$(uname -s)" != Linux ]; then stop "this script knows Linux only" "Install Deno $DENO_VERSION and a Vulkan driver yourself."; fi
 install_deno
 install_vulkan
-if [ "${1:-}" = --peers ]; then install_peers; fi
+if [ "${1:-}" = --peers ]; then
+  install_peers
+  install_swiftshader
+fi

@@ -271,6 +271,9 @@ export const configSchema = z.strictObject({
   gpu: z.strictObject({
     memory_limit_gb: positive.nullable().describe("Refuse a model that needs more, in GB of 10^9 bytes"),
     preset: z.enum(["auto", "broadcast", "tiled"]).describe("Matrix multiplication kernels"),
+    autotune: z.enum(["auto", "on", "off"]).describe(
+      "Try variants of each matrix product before training and take the fastest, same bits; auto: on GPUs",
+    ),
   }),
 });
 

@@ -14,6 +14,8 @@ export interface Gpu {
   readonly device: GPUDevice;
   /** Adapter description, e.g. `NVIDIA H100 80GB HBM3` or `llvmpipe (LLVM 15.0.6, 256 bits)`. */
   readonly name: string;
+  /** The adapter's numbers of vendor and device, e.g. `4318:8982`. */
+  readonly adapterId: string;
   /** Whether the adapter is a CPU (lavapipe, SwiftShader): its memory is the machine's. */
   readonly isSoftware: boolean;
   readonly preset: Preset;
@@ -125,6 +127,7 @@ export async function openGpu(preset: Preset | "auto" = "auto"): Promise<Gpu> {
   const gpu = {
     device,
     name: adapter.info.description || adapter.info.device || adapter.info.vendor,
+    adapterId: `${adapter.info.vendor}:${adapter.info.device}`,
     isSoftware,
     preset: preset === "auto" ? (isSoftware ? "broadcast" : "tiled") : preset,
     subgroupSize: 0,

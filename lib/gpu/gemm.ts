@@ -6,6 +6,14 @@
  * gain 0-5 % there (512x768x768, measured interleaved).
  */
 import { type Constants } from "./template.ts";
+import {
+  BROADCAST_VARIANTS,
+  type BroadcastVariantName,
+  type GemmVariant,
+  TILED_VARIANTS,
+  tiledConstants,
+  type TiledVariantName,
+} from "./gemm_variants.ts";
 import { defineKernel, type Kernel } from "./kernel.ts";
 import broadcastSource from "../../kernels/gemm_broadcast.wgsl" with { type: "text" };
 import tiledSource from "../../kernels/gemm_tiled.wgsl" with { type: "text" };
@@ -67,8 +75,9 @@ export interface GemmRequest {
   readonly subgroupSize: number;
   /** Which operands lie in 16 bits, see `half.wgsl`; the sums are of 32 bits all the same. */
   readonly half?: readonly GemmOperand[];
-  /** Choices of the tiled preset that are otherwise made from the shape; for benchmarks and tests. */
-  readonly tile?: 64 | 128;
+  /** How the work is cut, where it is known what is the fastest; else it follows from the shape. */
+  readonly variant?: GemmVariant | undefined;
+  /** Slices of the contraction, otherwise made from the shape; for tests. */
   readonly splits?: number;
 }
 
@@ -104,29 +113,16 @@ const GENERAL = defineKernel("gemm_general", generalSource, INCLUDES);
 const SUM_PARTIALS = defineKernel("sum_partials", sumPartialsSource);
 
 /**
- * Rows of a tile of the broadcast preset: 32 x 32 of C for a subgroup of 8. Measured on lavapipe (Mesa 22.3.6, 2 vCPU),
- * 512x768x768, interleaved, best of 12-16 by process time (the machine was shared), compiled cold:
- *
- * - nt: 32 rows 44 GFLOP/s, 0.22 s; 16 rows 35, 0.13 s. Lanes that own columns 8 apart instead of 4 neighbours are no
- *   faster and take 0.39 s, since they store f32 one by one.
- * - nn: 32 rows 44, 0.24 s; 16 rows 35, 0.16 s; 16 rows x 64 columns 42, 0.30 s; 8 rows x 64 columns 30.
- * - tn: 32 rows 37, 0.22 s; 16 rows 29, 0.16 s; 16 rows x 64 columns 37, 0.28 s. Two tokens a turn 24-30, eight 33;
- *   the selects of the last turn cost nothing.
- *
- * At 13 tokens tiles of 16 rows are 20 % faster, of 1 ms. Loads as `vec4<u64>` (feature wgpu-shader-int64) gave 15-25 % more: not
- * worth a feature outside WebGPU. Subgroups per workgroup (1-8) and the order of the grid are within noise.
- */
-const BROADCAST_ROWS = 32;
-const BROADCAST_SUBGROUPS = 8;
-/**
- * Subgroups of a workgroup side by side along N in tn: 64 rows x 128 columns. There both operands are read down columns
- * 128 bytes wide, so that what counts is how much of them the subgroups share: 1.3 to 2 times the rate of 256 x 32 on the
- * shapes of MiniLM and BERT-base. In nt and nn, where A is read along its rows, all arrangements are the same within noise.
+ * Subgroups of a workgroup side by side along N in tn, of the broadcast preset: 64 rows x 128 columns. There both operands
+ * are read down columns 128 bytes wide, so that what counts is how much of them the subgroups share: 1.3 to 2 times the rate
+ * of 256 x 32 on the shapes of MiniLM and BERT-base on lavapipe. In nt and nn, where A is read along its rows, all
+ * arrangements are the same within noise.
  */
 const BROADCAST_ACROSS = 4;
 /**
- * Tokens of a dispatch in tn: the columns of more do not stay in a core's cache. 4,096 tokens at once have less than half the
- * rate of slices of 256 to 1,024 (384x384, 768x768, 1536x384); 512 at once are as fast as two slices.
+ * Tokens of a dispatch in tn, of the broadcast preset: the columns of more do not stay in a core's cache. 4,096 tokens at
+ * once have less than half the rate of slices of 256 to 1,024 (384x384, 768x768, 1536x384); 512 at once are as fast as two
+ * slices.
  */
 const BROADCAST_TOKENS = 512;
 
@@ -203,6 +199,11 @@ function linearGrid(workgroups: number): readonly [number, number, number] {
   return [ceilDivide(workgroups, y), y, 1];
 }
 
+/** The request's variant where it is one of a preset's. */
+function variantOf<Name extends string>({ variant }: GemmRequest, variants: Readonly<Record<Name, unknown>>) {
+  return variant !== undefined && Object.hasOwn(variants, variant) ? variant as string as Name : undefined;
+}
+
 function broadcastDispatch(request: GemmRequest): GemmDispatch | undefined {
   const { layout, k, epilogue, half } = request;
   const slice = (first: number): GemmStep | undefined =>
@@ -225,11 +226,15 @@ function broadcastDispatch(request: GemmRequest): GemmDispatch | undefined {
 function broadcastStep(request: GemmRequest, first: number): GemmStep | undefined {
   const { layout, m, n, k, epilogue, subgroupSize } = request;
   if (![4, 8, 16, 32].includes(subgroupSize)) return undefined;
+  const untried: BroadcastVariantName = "32 rows, 8 subgroups";
+  const chosen = BROADCAST_VARIANTS[variantOf(request, BROADCAST_VARIANTS) ?? untried];
+  const { rows: most, subgroups } = chosen.rows % subgroupSize === 0 ? chosen : BROADCAST_VARIANTS[untried];
   // Where A is transposed a lane loads four rows of the tile.
-  const rows = layout === "tn" ? Math.min(BROADCAST_ROWS, 4 * subgroupSize) : BROADCAST_ROWS;
+  const rows = layout === "tn" ? Math.min(most, 4 * subgroupSize) : most;
   const columns = 4 * subgroupSize;
-  if (n % columns !== 0 || (layout === "tn" ? m % rows : k % 4) !== 0) return undefined;
-  const across = layout === "tn" ? BROADCAST_ACROSS : 1;
+  const aligned = Math.min(BROADCAST_VARIANTS[untried].rows, 4 * subgroupSize);
+  if (n % columns !== 0 || (layout === "tn" ? m % aligned : k % 4) !== 0) return undefined;
+  const across = layout === "tn" ? Math.min(BROADCAST_ACROSS, subgroups) : 1;
   return {
     kernel: BROADCAST,
     constants: {
@@ -237,12 +242,12 @@ function broadcastStep(request: GemmRequest, first: number): GemmStep | undefine
       ...layoutConstants(layout),
       ...storageConstants(request),
       SUBGROUP: subgroupSize,
-      SUBGROUPS: BROADCAST_SUBGROUPS,
+      SUBGROUPS: subgroups,
       ACROSS: across,
       ROWS: rows,
     },
     dims: layout === "tn" ? { first, ...dimsOf(request) } : dimsOf(request),
-    grid: [ceilDivide(m, rows * BROADCAST_SUBGROUPS / across), ceilDivide(n, columns * across), 1],
+    grid: [ceilDivide(m, rows * subgroups / across), ceilDivide(n, columns * across), 1],
   };
 }
 
@@ -252,20 +257,25 @@ function tiledDispatch(request: GemmRequest): GemmDispatch | undefined {
   const tilesOf = (tile: number) => ceilDivide(m, tile) * ceilDivide(n, tile);
   // The large tile loads half as much per product; slices make up for few tiles, but only where tokens are many.
   const slices = layout === "tn" ? Math.max(1, Math.floor(k / MIN_SLICE)) : 1;
-  const tile = request.tile ?? (tilesOf(128) * slices >= FULL_GRID / 2 ? 128 : 64);
+  const large = tilesOf(128) * slices >= FULL_GRID / 2;
+  const untried: TiledVariantName = large ? "128x128 by 8x8, depth 16" : "64x64 by 4x4, depth 32";
+  const variant = variantOf(request, TILED_VARIANTS) ?? untried;
   const sliceable = layout === "tn" && !request.half?.includes("c") &&
     (epilogue === "none" || epilogue === "accumulate");
-  const splits = sliceable ? request.splits ?? Math.max(1, Math.min(slices, Math.floor(FULL_GRID / tilesOf(tile)))) : 1;
+  // From the shape alone, whatever the variant: another number of slices would be another sum.
+  const fromShape = Math.max(1, Math.min(slices, Math.floor(FULL_GRID / tilesOf(large ? 128 : 64))));
+  const splits = sliceable ? request.splits ?? fromShape : 1;
+  const [tileRows, tileColumns] = TILED_VARIANTS[variant].tile;
   const step: GemmStep = {
     kernel: TILED,
     constants: {
       ...epilogueConstants(splits > 1 ? "none" : epilogue, "vec4f"),
       ...layoutConstants(layout),
       ...storageConstants(request),
-      TILE: tile,
+      ...tiledConstants(variant),
     },
     dims: dimsOf(request),
-    grid: [ceilDivide(n, tile), ceilDivide(m, tile), splits],
+    grid: [ceilDivide(n, tileColumns), ceilDivide(m, tileRows), splits],
   };
   if (splits === 1) return { ...step, splits };
   const count = m * n / 4;

@@ -6,7 +6,8 @@ import type { ArenaSlot } from "../gpu/arena.ts";
 import type { Gpu, Preset } from "../gpu/device.ts";
 import type { Kernel } from "../gpu/kernel.ts";
 import type { Constants } from "../gpu/template.ts";
-import { ROW_PADDING } from "../gpu/gemm.ts";
+import { type GemmRequest, ROW_PADDING } from "../gpu/gemm.ts";
+import type { GemmVariant } from "../gpu/gemm_variants.ts";
 import {
   type ArenaName,
   elementCount,
@@ -25,6 +26,8 @@ export interface Target {
   readonly maxBindingBytes: number;
   readonly maxBufferBytes: number;
   readonly alignment: number;
+  /** The fastest variant of a product where it is known; all of them give the same bits. */
+  readonly variantOf?: ((request: GemmRequest) => GemmVariant | undefined) | undefined;
 }
 
 /** The target of an open device. */
@@ -96,6 +99,8 @@ export interface Graph {
   readonly calls: KernelCall[];
   /** Those of `calls` that belong to the backward pass. */
   readonly backwardCalls: Set<KernelCall>;
+  /** The matrix products among the calls. */
+  readonly products: GemmRequest[];
   readonly tape: TapeEntry[];
   /** A new activation. */
   tensor(name: string, shape: readonly number[], element?: ElementType): Tensor;
@@ -131,6 +136,7 @@ export function createGraph(
   { keepAll = false, recompute = "none", precision = "f32" }: GraphOptions = {},
 ): Graph {
   const calls: KernelCall[] = [];
+  const products: GemmRequest[] = [];
   const tape: TapeEntry[] = [];
   const kept = new Set<Tensor>();
   let nextId = 0, nextSite = 0;
@@ -147,6 +153,7 @@ export function createGraph(
     precision,
     calls,
     backwardCalls: new Set(),
+    products,
     tape,
     kept,
     keep: (tensor) => void kept.add(tensor),

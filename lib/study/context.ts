@@ -5,6 +5,7 @@ import type { EncodingCounts } from "../data/encoding.ts";
 import { type Gpu, openGpu } from "../gpu/device.ts";
 import { ensureWritable } from "../storage/disk.ts";
 import { formatBytes } from "../storage/free_space.ts";
+import { openAutotuner } from "./autotune.ts";
 import { checkBackTranslation } from "./back_translation.ts";
 import { openDataset, SPLITS, trainingTexts } from "./data_source.ts";
 import { shortestLength } from "./inputs.ts";
@@ -30,7 +31,8 @@ export async function openContext(config: Config, studyId: string, signal: Abort
   checkModel(config, model);
   const gpu: Gpu = await openGpu(config.gpu.preset);
   const cache = { models: new Map([[modelKey(config), model]]), encoded: new Map(), augmented: new Map() };
-  return { config, studyId, gpu, data, model, signal, cache };
+  const autotuner = await openAutotuner(config, gpu);
+  return { config, studyId, gpu, autotuner, data, model, signal, cache };
 }
 
 /**
@@ -46,14 +48,16 @@ export async function contextPreflight(context: StudyContext, ownedBytes = 0): P
 
 /** What was opened, in a few lines for people. */
 export function describeContext(context: StudyContext, found: Preflight): string {
-  const { gpu, data, model } = context;
+  const { gpu, autotuner, data, model } = context;
   const { counts } = data.dataset;
   const { alignment } = counts;
   const posts = SPLITS.map((split) => `${data.splits[split].length} ${split}`).join(", ");
   const lost = alignment.not_found > 0 ? `, ${alignment.not_found} not found in their post` : "";
   const weights = model.folder === undefined ? "random initialisation" : `pretrained, revision ${model.revision}`;
   return [
-    `adapter      ${gpu.name}${gpu.isSoftware ? " (software)" : ""}, ${gpu.preset} kernels`,
+    `adapter      ${gpu.name}${gpu.isSoftware ? " (software)" : ""}, ${gpu.preset} kernels${
+      autotuner ? ", tuned" : ""
+    }`,
     `data         ${data.id}: ${posts} posts; ${data.dataset.criteria.length} criteria; evidence ` +
     `${alignment.exact} exact, ${alignment.normalised} normalised, ${alignment.fuzzy} fuzzy${lost}`,
     `inputs       ${describeInputs(context)}`,

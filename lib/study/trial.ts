@@ -27,6 +27,7 @@ import {
   type TrainingAugmentation,
   trainingAugmentation,
 } from "./augmentation.ts";
+import { type Autotuner, plannedProducts } from "./autotune.ts";
 import { checkpointDetails, thresholdFields } from "./checkpoint_details.ts";
 import { type EncodedSplits, encodeSplits, encodingOptions, type SplitDataset, trainingTexts } from "./data_source.ts";
 import { askHub, type HubPause } from "./hub_pause.ts";
@@ -50,6 +51,8 @@ export interface StudyContext {
   readonly config: Config;
   readonly studyId: string;
   readonly gpu: Gpu;
+  /** Not given where matrix products run as the preset cuts them. */
+  readonly autotuner?: Autotuner | undefined;
   readonly data: SplitDataset;
   readonly model: ModelSource;
   readonly signal: AbortSignal;
@@ -132,6 +135,7 @@ export function engineOptions(context: StudyContext): EngineOptions {
     lengths: lengthBuckets(data.max_length),
     recompute: training.recompute,
     precision: training.precision,
+    variantOf: context.autotuner?.variantOf,
   };
 }
 
@@ -257,13 +261,17 @@ export async function runTrial(
   const { splits } = encodedSplits(context);
   const augmentation = await trainingAugmentation(context);
   const ownedBytes = await storage.keeper.bytes();
-  const { plan, memory, weightsBytes, optimizerBytes } = await preflight(
-    config,
-    context.gpu,
-    engineOptions(context),
-    shortestLength(context),
-    { ownedBytes },
-  );
+  const check = () => preflight(config, context.gpu, engineOptions(context), shortestLength(context), { ownedBytes });
+  const found = await check();
+  const isTuned = await context.autotuner?.tune(plannedProducts(found.plan), context.signal, {
+    onTuned: (product, { variant, microseconds }) =>
+      log.info("matrix product tuned", { product, variant, microseconds }),
+    onWarning: (message) => {
+      log.warning(message);
+      events.onWarning?.(message);
+    },
+  });
+  const { plan, memory, weightsBytes, optimizerBytes } = isTuned ? await check() : found;
   log.info("trial started", {
     resume: trial.resume,
     params: trial.params,

@@ -42,6 +42,8 @@ export interface EngineOptions {
   readonly precision?: ElementType;
   /** Good steps in a row after which the loss scale doubles; `LOSS_SCALE` unless given. */
   readonly growthInterval?: number;
+  /** The fastest variant of a matrix product where it is known; all of them give the same bits. */
+  readonly variantOf?: Target["variantOf"];
   /** [K] weights of positive labels, where the loss has them; 1 unless given. */
   readonly positiveWeight?: readonly number[];
   /** Keeps every hidden state of evaluation readable: for tests. */
@@ -181,7 +183,7 @@ function checkBindings(graphs: readonly PlannedGraph[], limit: number): void {
 export function planEngine(
   gpu: Pick<Gpu, "limits" | "preset" | "subgroupSize">,
   options: EngineOptions,
-  target: Target = targetOf(gpu),
+  target: Target = { ...targetOf(gpu), variantOf: options.variantOf },
 ): EnginePlan {
   const { model, batchSize, lengths, precision = "f32" } = options;
   const { learningRates = { differentialRatio: 1, layerDecay: 1 } } = options;

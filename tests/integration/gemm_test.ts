@@ -16,6 +16,7 @@ import {
   ROW_PADDING,
   sumPartials,
 } from "../../lib/gpu/gemm.ts";
+import { BROADCAST_VARIANT_NAMES, TILED_VARIANT_NAMES, TILED_VARIANTS } from "../../lib/gpu/gemm_variants.ts";
 import { specialise } from "../../lib/gpu/kernel.ts";
 import { randomStream } from "../../lib/support/rng.ts";
 
@@ -110,8 +111,12 @@ async function run(plan: GemmDispatch, data: Operands): Promise<{ c: Float32Arra
   return { c, aux };
 }
 
-/** Checks a plan's C (and aux) against f64; `exactStores` also that nothing past row M was written. */
-async function check(request: GemmRequest, plan: GemmDispatch, exactStores: boolean): Promise<void> {
+/**
+ * Checks a plan's C (and aux) against f64; `exactStores` also that nothing past row M was written.
+ *
+ * @returns the bits of C
+ */
+async function check(request: GemmRequest, plan: GemmDispatch, exactStores: boolean): Promise<Uint32Array> {
   const { layout, m, n, k, epilogue } = request;
   const data = operands(request);
   const found = await run(plan, data);
@@ -146,6 +151,7 @@ async function check(request: GemmRequest, plan: GemmDispatch, exactStores: bool
   if (exactStores) {
     assert.deepEqual(found.c.subarray(m * n), data.c.subarray(m * n), "rows past M were written");
   }
+  return new Uint32Array(found.c.buffer, 0, m * n);
 }
 
 function assertClose(found: number, expected: number, tolerance: number, where: string): void {
@@ -178,7 +184,10 @@ const ODD: Record<GemmLayout, [number, number, number][]> = {
   tn: [[9, 384, 13], [18, 35, 399], [1, 1, 1], [6, 33, 36]],
 };
 
-for (const layout of ["nt", "nn", "tn"] as const) {
+const LAYOUTS = ["nt", "nn", "tn"] as const;
+const VARIANTS = TILED_VARIANT_NAMES.length;
+
+for (const layout of LAYOUTS) {
   Deno.test(`gemm broadcast ${layout} equals the f64 product at aligned sizes`, async () => {
     for (const [m, n, k] of ALIGNED[layout]) {
       const request: GemmRequest = { layout, m, n, k, epilogue: "none", preset: "broadcast", subgroupSize };
@@ -188,16 +197,39 @@ for (const layout of ["nt", "nn", "tn"] as const) {
     }
   });
 
-  Deno.test(`gemm tiled ${layout} equals the f64 product, with tiles of 64 and 128`, async () => {
-    for (const tile of [64, 128] as const) {
-      for (const [m, n, k] of [...ALIGNED[layout], layout === "tn" ? [36, 132, 70] : [130, 132, 36]] as const) {
-        const request: GemmRequest = { layout, m, n, k, epilogue: "none", preset: "tiled", subgroupSize, tile };
+  Deno.test(`gemm tiled ${layout} equals the f64 product in every variant, all with the same bits`, async () => {
+    const cut: [number, number, number] = layout === "tn" ? [36, 132, 70] : [130, 132, 36];
+    const bits = new Set<string>();
+    for (const [i, variant] of TILED_VARIANT_NAMES.entries()) {
+      // Those that run untried meet every size; two slices, so that all cut them at the same place.
+      for (const [m, n, k] of i < 2 ? [...ALIGNED[layout], cut] : [cut]) {
+        const splits = layout === "tn" && m === cut[0] ? 2 : 1;
+        const request: GemmRequest = {
+          ...{ layout, m, n, k, epilogue: "none", preset: "tiled", subgroupSize },
+          ...{ variant, splits },
+        };
         const plan = gemmDispatch(request);
         assert.equal(plan.kernel.name, "gemm_tiled");
-        assert.equal(plan.constants.TILE, tile);
-        await check(request, plan, true);
+        assert.deepEqual([plan.constants.TILE_ROWS, plan.constants.TILE_COLUMNS], TILED_VARIANTS[variant].tile);
+        const found = await check(request, plan, true);
+        if (m === cut[0]) bits.add(found.join());
       }
     }
+    assert.equal(bits.size, 1);
+  });
+
+  Deno.test(`gemm broadcast ${layout} has the same bits in every variant, and those of the tiled preset`, async () => {
+    const [m, n, k] = layout === "tn" ? [96, 128, 45] as const : [45, 128, 64] as const;
+    const bits = new Set<string>();
+    for (const variant of BROADCAST_VARIANT_NAMES) {
+      const request: GemmRequest = {
+        ...{ layout, m, n, k, epilogue: "none", preset: "broadcast", subgroupSize, variant },
+      };
+      bits.add((await check(request, gemmDispatch(request), false)).join());
+    }
+    const tiled: GemmRequest = { layout, m, n, k, epilogue: "none", preset: "tiled", subgroupSize, splits: 1 };
+    bits.add((await check(tiled, gemmDispatch(tiled), true)).join());
+    assert.equal(bits.size, 1);
   });
 
   Deno.test(`gemm ${layout} takes odd sizes by the general kernel in both presets`, async () => {
@@ -215,10 +247,12 @@ for (const layout of ["nt", "nn", "tn"] as const) {
     const [m, n, k] = layout === "tn" ? [64, 128, 45] as const : [45, 128, 64] as const;
     for (const epilogue of EPILOGUES) {
       const request: GemmRequest = { layout, m, n, k, epilogue, preset: "broadcast", subgroupSize };
-      const tiled: GemmRequest = { ...request, preset: "tiled", tile: 64 };
-      await test.step(`broadcast ${epilogue}`, () => check(request, gemmDispatch(request), false));
-      await test.step(`tiled ${epilogue}`, () => check(tiled, gemmDispatch(tiled), true));
-      await test.step(`general ${epilogue}`, () => check(request, generalDispatch(request), true));
+      // A variant each, so that all of them meet an activation: pairs, not the product.
+      const variant = TILED_VARIANT_NAMES[(EPILOGUES.indexOf(epilogue) + LAYOUTS.indexOf(layout)) % VARIANTS]!;
+      const tiled: GemmRequest = { ...request, preset: "tiled", variant };
+      await test.step(`broadcast ${epilogue}`, async () => void await check(request, gemmDispatch(request), false));
+      await test.step(`tiled ${epilogue}`, async () => void await check(tiled, gemmDispatch(tiled), true));
+      await test.step(`general ${epilogue}`, async () => void await check(request, generalDispatch(request), true));
     }
   });
 }
@@ -234,7 +268,6 @@ Deno.test("gemm tiled tn sums its slices in fixed order, whatever their number",
         epilogue,
         preset: "tiled",
         subgroupSize,
-        tile: 64,
         splits,
       };
       const plan = gemmDispatch(request);
@@ -272,11 +305,14 @@ Deno.test("gemm tiled tn is split when its tiles are few and its tokens many", (
     subgroupSize: 32,
   };
   const plan = gemmDispatch(request);
-  assert.equal(plan.constants.TILE, 128);
+  assert.equal(plan.constants.TILE_ROWS, 128);
   assert.equal(plan.constants.ACCUMULATE, 0, "a slice must not add to scratch memory");
   assert.deepEqual(plan.grid, [6, 6, 7]);
   assert.equal(plan.second?.constants.ACCUMULATE, 1);
   assert.equal(gemmDispatch({ ...request, k: 100 }).splits, 1);
+  for (const variant of TILED_VARIANT_NAMES) {
+    assert.equal(gemmDispatch({ ...request, variant }).splits, 7, "the sum must not depend on the variant");
+  }
 });
 
 Deno.test("GELU and its derivative keep the accuracy of torch.nn.functional.gelu over [-10, 10]", async () => {
@@ -307,7 +343,7 @@ Deno.test("GELU and its derivative keep the accuracy of torch.nn.functional.gelu
 Deno.test("gemm gives the same bits on every run", async () => {
   const requests: GemmRequest[] = [
     { layout: "nt", m: 45, n: 96, k: 64, epilogue: "bias_gelu_erf", preset: "broadcast", subgroupSize },
-    { layout: "tn", m: 36, n: 96, k: 399, epilogue: "none", preset: "tiled", subgroupSize, tile: 64, splits: 3 },
+    { layout: "tn", m: 36, n: 96, k: 399, epilogue: "none", preset: "tiled", subgroupSize, splits: 3 },
     { layout: "nn", m: 45, n: 9, k: 64, epilogue: "none", preset: "broadcast", subgroupSize },
   ];
   for (const request of requests) {

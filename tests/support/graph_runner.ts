@@ -4,8 +4,10 @@
  */
 import { createArena, layoutSequential } from "../../lib/gpu/arena.ts";
 import type { Gpu } from "../../lib/gpu/device.ts";
+import { TILED_VARIANT_NAMES } from "../../lib/gpu/gemm_variants.ts";
 import { createStepRing, type StepScalars } from "../../lib/gpu/program.ts";
 import { createReadback } from "../../lib/gpu/readback.ts";
+import { tuningKey } from "../../lib/gpu/tune.ts";
 import { differentiate } from "../../lib/graph/autodiff.ts";
 import { compile, resolve } from "../../lib/graph/compile.ts";
 import { createGraph, defineOp, type Graph, type Target, targetOf } from "../../lib/graph/graph.ts";
@@ -53,6 +55,19 @@ export const VARIANTS: Readonly<Record<string, Partial<Target>>> = {
   "tiled without subgroups": { preset: "tiled", subgroupSize: 0 },
   "tables in windows": { maxBindingBytes: 1280 },
 };
+
+/**
+ * Variants of the tiled preset in turn by product, another one first for another `first`: what a tuner might choose, with a
+ * different one for each product.
+ */
+export function variantsInTurn(first: number): NonNullable<Target["variantOf"]> {
+  const places = new Map<string, number>();
+  return (request) => {
+    const key = tuningKey(request);
+    if (!places.has(key)) places.set(key, places.size);
+    return TILED_VARIANT_NAMES[(places.get(key)! + first) % TILED_VARIANT_NAMES.length];
+  };
+}
 
 /** The step scalars unless a run says otherwise. */
 export const SCALARS: StepScalars = {

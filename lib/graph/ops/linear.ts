@@ -1,5 +1,12 @@
 /** Linear layers: one GEMM forward, two backward, with bias and activation fused. */
-import { type ActivationKind, gemmDispatch, type GemmEpilogue, type GemmLayout, storesHalf } from "../../gpu/gemm.ts";
+import {
+  type ActivationKind,
+  gemmDispatch,
+  type GemmEpilogue,
+  type GemmLayout,
+  type GemmRequest,
+  storesHalf,
+} from "../../gpu/gemm.ts";
 import { defineOp, type Graph } from "../graph.ts";
 import { type ElementType, rowCount, type Tensor, width } from "../tensor.ts";
 import { columnSum } from "./column_sum.ts";
@@ -22,14 +29,18 @@ function gemm(
   const { preset, subgroupSize } = g.target;
   const operands = { a, b, c, ...(bound.aux ? { aux: bound.aux } : {}) };
   const half = (Object.keys(operands) as (keyof typeof operands)[]).filter((name) => operands[name]?.element === "f16");
-  const product = gemmDispatch({ layout, m, n, k, epilogue, preset, subgroupSize, half });
+  const request: GemmRequest = { layout, m, n, k, epilogue, preset, subgroupSize, half };
+  g.products.push(request);
+  const product = gemmDispatch({ ...request, variant: g.target.variantOf?.(request) });
   const { kernel, constants, dims, grid, second, scratch, later = [] } = product;
   if (second && scratch) {
     const partials = g.tensor("gemm_partials", scratch);
     g.emit({ kernel, constants, bindings: { a, b, c: partials, ...bound }, dims, grid });
     g.emit({ ...second, bindings: { partials, c } });
   } else {
-    for (const step of [{ kernel, constants, dims, grid }, ...later]) g.emit({ ...step, bindings: { a, b, c, ...bound } });
+    for (const step of [{ kernel, constants, dims, grid }, ...later]) {
+      g.emit({ ...step, bindings: { a, b, c, ...bound } });
+    }
   }
   return c;
 }
