@@ -2,22 +2,25 @@
  * Time of a training step (forward, losses, backward, clipping, AdamW) of the two agents on a BERT encoder of any shape:
  * `deno task bench:step --layers 12 --hidden 768 --heads 12 --ffn 3072 --batch 16 --length 128 --steps 20 --json`.
  * `--tuning lora --rank 8 --targets query,value`, `--tuning bitfit` or `--tuning freeze --freeze-layers 6` trains a part of it;
- * `--plan` prints the planned memory and stops.
+ * `--plan` prints the planned memory and stops. `--autotune on` or `off` instead of `auto`: whether matrix products are tried
+ * first, as in training.
  * The last line with --json is one object. The floating-point rate counts the matrix products alone, backward as twice
  * the forward.
  */
 import { parseArgs } from "node:util";
 import { type Batch, NO_SENTENCE } from "../lib/data/batches.ts";
 import { loadConfig } from "../lib/config/compose.ts";
+import type { Config } from "../lib/config/schema.ts";
 import { openGpu, type Preset } from "../lib/gpu/device.ts";
 import { BCE } from "../lib/graph/ops/losses.ts";
 import { isTrained } from "../lib/graph/parameters.ts";
 import { elementCount } from "../lib/graph/tensor.ts";
+import { openAutotuner, plannedProducts } from "../lib/study/autotune.ts";
 import { tuningOf } from "../lib/study/tuning.ts";
 import { randomStream } from "../lib/support/rng.ts";
 import { openEngine } from "../lib/train/engine.ts";
 import { checkpointTensors } from "../lib/train/parameter_arrays.ts";
-import { planEngine } from "../lib/train/engine_plan.ts";
+import { type EngineOptions, planEngine } from "../lib/train/engine_plan.ts";
 
 const { values } = parseArgs({
   options: {
@@ -37,6 +40,7 @@ const { values } = parseArgs({
     rank: { type: "string", default: "8" },
     targets: { type: "string", default: "query,value" },
     "lora-dropout": { type: "string", default: "0" },
+    autotune: { type: "string", default: "auto" },
     plan: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
@@ -71,7 +75,7 @@ const overrides = [
 const tuning = tuningOf(loadConfig({ file: "configs/quickstart.yaml", overrides }));
 
 const gpu = await openGpu(values.preset as Preset | "auto");
-const plan = planEngine(gpu, {
+const engineOptions: EngineOptions = {
   model: {
     encoder: {
       model_type: "bert",
@@ -100,11 +104,19 @@ const plan = planEngine(gpu, {
   optimizer: { name: "adamw", weightDecay: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
   batchSize: batch,
   lengths: [length],
-});
+};
+let plan = planEngine(gpu, engineOptions);
 if (values.plan) {
   const trained = plan.parameters.specs.filter(isTrained).reduce((sum, { shape }) => sum + elementCount(shape), 0);
   console.log(JSON.stringify({ bench: "plan", tuning, trained, memory: plan.memory }));
   Deno.exit(0);
+}
+const autotune = values.autotune as Config["gpu"]["autotune"];
+const autotuner = await openAutotuner({ gpu: { autotune, preset: "auto", memory_limit_gb: null } }, gpu);
+if (autotuner) {
+  // Benchmarks write nothing: what is found is not kept.
+  await autotuner.tune(plannedProducts(plan), new AbortController().signal);
+  plan = planEngine(gpu, { ...engineOptions, variantOf: autotuner.variantOf });
 }
 const engine = await openEngine(gpu, plan);
 const kinds = new Map(
@@ -159,6 +171,7 @@ const result = {
   bench: "step",
   adapter: gpu.name,
   preset: gpu.preset,
+  autotuned: autotuner !== undefined,
   tuning,
   shape: { layers, hidden, heads, ffn, vocab, batch, length, criteria, dropout },
   steps,
