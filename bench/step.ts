@@ -2,12 +2,8 @@
  * Time of a training step (forward, losses, backward, clipping, AdamW) of the two agents on a BERT encoder of any shape:
  * `deno task bench:step --layers 12 --hidden 768 --heads 12 --ffn 3072 --batch 16 --length 128 --steps 20 --json`.
  * `--tuning lora --rank 8 --targets query,value`, `--tuning bitfit` or `--tuning freeze --freeze-layers 6` trains a part of it;
- * `--plan` prints the planned memory and stops.
- * `--peers jax-js,tfjs,torch,onnx` compares with the same model there, without dropout, each engine in a process of its
- * own; `--forward` compares the forward pass with its losses alone (without peers: times Winnow's); then `--steps` are
- * those of one of `--repetitions` turns. torch and onnx need WINNOW_PYTHON or scripts/setup.sh --peers, and have
- * `--threads`; `--torch-device cuda` puts torch on the GPU. Only training steps without peers take the options of tuning,
- * dropout and preset.
+const gpu = await openGpu((values.preset ?? "auto") as Preset | "auto");
+const engineOptions: EngineOptions = {
  * The last line with --json is one object. The floating-point rate counts the matrix products alone, backward as twice
  * the forward. `gemm_ms` is the GPU time of the GEMM kernels in a step and `step_over_gemm` that of the step over it, medians
  * of --profile-steps steps (0 for none) that take turns; null where the adapter has no timestamps.
@@ -15,17 +11,18 @@
 import { parseArgs } from "node:util";
 import { type Batch, NO_SENTENCE } from "../lib/data/batches.ts";
 import { loadConfig } from "../lib/config/compose.ts";
+import type { Config } from "../lib/config/schema.ts";
 import { openGpu, type Preset } from "../lib/gpu/device.ts";
 import { BCE } from "../lib/graph/ops/losses.ts";
 import { isTrained } from "../lib/graph/parameters.ts";
 import { elementCount } from "../lib/graph/tensor.ts";
+import { openAutotuner, plannedProducts } from "../lib/study/autotune.ts";
 import { tuningOf } from "../lib/study/tuning.ts";
 import { randomStream } from "../lib/support/rng.ts";
 import { openEngine } from "../lib/train/engine.ts";
 import { checkpointTensors } from "../lib/train/parameter_arrays.ts";
-import { planEngine } from "../lib/train/engine_plan.ts";
-import { productShare, profileStep } from "../lib/train/profile.ts";
-import { compare, type Peer, PEERS } from "./peers/compare.ts";
+const gpu = await openGpu((values.preset ?? "auto") as Preset | "auto");
+const engineOptions: EngineOptions = {
 
 const { values } = parseArgs({
   options: {
@@ -37,20 +34,8 @@ const { values } = parseArgs({
     batch: { type: "string", default: "8" },
     length: { type: "string", default: "64" },
     criteria: { type: "string", default: "9" },
-    dropout: { type: "string" },
-    steps: { type: "string" },
-    preset: { type: "string" },
-    tuning: { type: "string" },
-    "freeze-layers": { type: "string" },
-    rank: { type: "string" },
-    targets: { type: "string" },
-    "lora-dropout": { type: "string" },
-    "profile-steps": { type: "string" },
-    peers: { type: "string" },
-    forward: { type: "boolean", default: false },
-    repetitions: { type: "string" },
-    threads: { type: "string" },
-    "torch-device": { type: "string" },
+const gpu = await openGpu((values.preset ?? "auto") as Preset | "auto");
+const engineOptions: EngineOptions = {
     plan: { type: "boolean", default: false },
     json: { type: "boolean", default: false },
   },
@@ -104,6 +89,7 @@ const TUNING = [
   "targets",
   "lora-dropout",
   "profile-steps",
+  "autotune",
   "plan",
 ] as const;
 if (values.peers !== undefined || values.forward) {
@@ -148,7 +134,7 @@ const overrides = [
 const tuning = tuningOf(loadConfig({ file: "configs/quickstart.yaml", overrides }));
 
 const gpu = await openGpu((values.preset ?? "auto") as Preset | "auto");
-const plan = planEngine(gpu, {
+const engineOptions: EngineOptions = {
   model: {
     encoder: {
       model_type: "bert",
@@ -177,11 +163,19 @@ const plan = planEngine(gpu, {
   optimizer: { name: "adamw", weightDecay: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
   batchSize: batch,
   lengths: [length],
-});
+};
+let plan = planEngine(gpu, engineOptions);
 if (values.plan) {
   const trained = plan.parameters.specs.filter(isTrained).reduce((sum, { shape }) => sum + elementCount(shape), 0);
   console.log(JSON.stringify({ bench: "plan", tuning, trained, memory: plan.memory }));
   Deno.exit(0);
+}
+const autotune = (values.autotune ?? "auto") as Config["gpu"]["autotune"];
+const autotuner = await openAutotuner({ gpu: { autotune, preset: "auto", memory_limit_gb: null } }, gpu);
+if (autotuner) {
+  // Benchmarks write nothing: what is found is not kept.
+  await autotuner.tune(plannedProducts(plan), new AbortController().signal);
+  plan = planEngine(gpu, { ...engineOptions, variantOf: autotuner.variantOf });
 }
 const engine = await openEngine(gpu, plan);
 const kinds = new Map(
@@ -248,6 +242,7 @@ const result = {
   bench: "step",
   adapter: gpu.name,
   preset: gpu.preset,
+  autotuned: autotuner !== undefined,
   tuning,
   shape: { layers, hidden, heads, ffn, vocab, batch, length, criteria, dropout },
   steps,

@@ -8,7 +8,10 @@ import { catalog, catalogText } from "../../lib/report/catalog.ts";
 import { contractFile } from "../../scripts/generate_contracts.ts";
 
 /** Keys with a fixed set of values that are settings of the machinery, not parts of a model or its training. */
-const SETTINGS = ["study.direction", "model.encoder.hidden_act", "augmentation.back_translation.dtype", "gpu.preset"];
+const SETTINGS = [
+  ...["study.direction", "model.encoder.hidden_act", "augmentation.back_translation.dtype"],
+  ...["gpu.preset", "gpu.autotune"],
+];
 
 const sections = new Map(catalog().sections.map((section) => [section.key, section]));
 const namesOf = (key: string) => sections.get(key)?.entries.map(({ name }) => name);
