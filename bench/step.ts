@@ -2,8 +2,13 @@
  * Time of a training step (forward, losses, backward, clipping, AdamW) of the two agents on a BERT encoder of any shape:
  * `deno task bench:step --layers 12 --hidden 768 --heads 12 --ffn 3072 --batch 16 --length 128 --steps 20 --json`.
  * `--tuning lora --rank 8 --targets query,value`, `--tuning bitfit` or `--tuning freeze --freeze-layers 6` trains a part of it;
-const gpu = await openGpu((values.preset ?? "auto") as Preset | "auto");
-const engineOptions: EngineOptions = {
+ * `--plan` prints the planned memory and stops. `--autotune on` or `off` instead of `auto`: whether matrix products are tried
+ * first, as in training.
+ * `--peers jax-js,tfjs,torch,onnx` compares with the same model there, without dropout, each engine in a process of its
+ * own; `--forward` compares the forward pass with its losses alone (without peers: times Winnow's); then `--steps` are
+ * those of one of `--repetitions` turns. torch and onnx need WINNOW_PYTHON or scripts/setup.sh --peers, and have
+ * `--threads`; `--torch-device cuda` puts torch on the GPU. Only training steps without peers take the options of tuning,
+ * dropout and preset.
  * The last line with --json is one object. The floating-point rate counts the matrix products alone, backward as twice
  * the forward. `gemm_ms` is the GPU time of the GEMM kernels in a step and `step_over_gemm` that of the step over it, medians
  * of --profile-steps steps (0 for none) that take turns; null where the adapter has no timestamps.
@@ -21,8 +26,9 @@ import { tuningOf } from "../lib/study/tuning.ts";
 import { randomStream } from "../lib/support/rng.ts";
 import { openEngine } from "../lib/train/engine.ts";
 import { checkpointTensors } from "../lib/train/parameter_arrays.ts";
-const gpu = await openGpu((values.preset ?? "auto") as Preset | "auto");
-const engineOptions: EngineOptions = {
+import { type EngineOptions, planEngine } from "../lib/train/engine_plan.ts";
+import { productShare, profileStep } from "../lib/train/profile.ts";
+import { compare, type Peer, PEERS } from "./peers/compare.ts";
 
 const { values } = parseArgs({
   options: {
