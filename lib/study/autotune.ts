@@ -14,6 +14,8 @@ import { openTuneCache, type TuneCache, tuneCacheFolder, tunedAdapter } from "./
 
 /** What an autotuner tells. */
 export interface TuningEvents {
+  /** So many products are going to be tried. */
+  onStart?(count: number): void;
   /** A product was tried. */
   onTuned?(key: string, tuning: GemmTuning): void;
   onWarning?(message: string): void;
@@ -81,11 +83,12 @@ export function createAutotuner(gpu: Gpu, cache: TuneCache | undefined): Autotun
   return {
     variantOf,
     async tune(products, signal, events = {}) {
-      let tried = 0;
-      for (const request of products) {
-        const key = tuningKey(request);
-        variantOf(request);
-        if (chosen.has(key)) continue;
+      for (const request of products) variantOf(request);
+      const untried = new Map(products.map((request) => [tuningKey(request), request] as const));
+      for (const key of chosen.keys()) untried.delete(key);
+      if (untried.size === 0) return false;
+      events.onStart?.(untried.size);
+      for (const [key, request] of untried) {
         signal.throwIfAborted();
         const candidates = gemmCandidates(gpu, request);
         const tuning = await tuneGemm(gpu, request, candidates);
@@ -104,14 +107,11 @@ export function createAutotuner(gpu: Gpu, cache: TuneCache | undefined): Autotun
         const timings = Object.fromEntries(Object.entries(microseconds).map(([name, times]) => [name, [...times]]));
         cache?.set(key, { checksum: candidatesChecksum(request, candidates), variant, microseconds: timings, dropped });
         events.onTuned?.(key, tuning);
-        tried++;
       }
-      if (tried > 0) {
-        await cache?.save().catch((error: Error) => {
-          events.onWarning?.(`what was found of matrix products is not kept for the next study: ${error.message}`);
-        });
-      }
-      return tried > 0;
+      await cache?.save().catch((error: Error) => {
+        events.onWarning?.(`what was found of matrix products is not kept for the next study: ${error.message}`);
+      });
+      return true;
     },
   };
 }

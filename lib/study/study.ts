@@ -183,7 +183,7 @@ async function runToEnd(
         const events = tracking.openTrial(trial, hooks, storage.isCritical);
         const onWarning = (message: string) => hooks.say(`warning: ${message}`);
         const forTrial = { ...patient(), signal: trial.signal };
-        return await runTrial(forTrial, trial, { ...events, onWarning }, trialLog, storage);
+        return await runTrial(forTrial, trial, { ...events, onWarning, onNotice: hooks.say }, trialLog, storage);
       } catch (error) {
         if (!(error instanceof TrialPruned)) {
           trialLog.error(

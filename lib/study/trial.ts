@@ -76,6 +76,8 @@ export interface TrialEvents {
   onConfig?(config: Config): void;
   onEpoch?(record: EpochRecord): void;
   beforeCheckpoint?(): Promise<void>;
+  /** What takes its time before the first step. */
+  onNotice?(message: string): void;
   /** What the log has as a warning too. */
   onWarning?(message: string): void;
 }
@@ -264,6 +266,7 @@ export async function runTrial(
   const check = () => preflight(config, context.gpu, engineOptions(context), shortestLength(context), { ownedBytes });
   const found = await check();
   const isTuned = await context.autotuner?.tune(plannedProducts(found.plan), context.signal, {
+    onStart: (count) => events.onNotice?.(`${count} matrix products are tried on this adapter before training, once`),
     onTuned: (product, { variant, microseconds }) =>
       log.info("matrix product tuned", { product, variant, microseconds }),
     onWarning: (message) => {

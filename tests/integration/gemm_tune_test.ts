@@ -129,9 +129,12 @@ Deno.test("what was found is kept with all its times, and tried anew where the k
       const cache = await openTuneCache(join(folder, "deep", "gemm"), adapter);
       const tuner = createAutotuner(gpu, cache);
       const known = tuner.variantOf(PRODUCT);
-      const keys: string[] = [];
-      const tried = await tuner.tune([PRODUCT, { ...PRODUCT, k: 99 }], SIGNAL, { onTuned: (key) => keys.push(key) });
-      assert.equal(keys.length, tried ? 1 : 0);
+      const keys: string[] = [], counts: number[] = [];
+      const tried = await tuner.tune([PRODUCT, { ...PRODUCT, k: 99 }], SIGNAL, {
+        onStart: (count) => counts.push(count),
+        onTuned: (key) => keys.push(key),
+      });
+      assert.deepEqual([keys, counts], tried ? [[key], [1]] : [[], []]);
       assert.ok(candidates.includes(tuner.variantOf(PRODUCT)!));
       return { tried, known, path: cache.path };
     };
