@@ -93,8 +93,10 @@ function lengthGrouped(
   const shuffled = random.shuffle(all);
   const batches = Math.max(1, Math.min(Math.floor(inputs.length / (GROUPS * batchSize)), GROUP_BATCHES));
   const size = batches * batchSize;
-  return Array.from({ length: Math.ceil(all.length / size) }, (_, group) =>
-    byLength(shuffled.slice(group * size, (group + 1) * size))).flat();
+  return Array.from(
+    { length: Math.ceil(all.length / size) },
+    (_, group) => byLength(shuffled.slice(group * size, (group + 1) * size)),
+  ).flat();
 }
 
 /**
