@@ -88,29 +88,38 @@ export function createAutotuner(gpu: Gpu, cache: TuneCache | undefined): Autotun
       for (const key of chosen.keys()) untried.delete(key);
       if (untried.size === 0) return false;
       events.onStart?.(untried.size);
-      for (const [key, request] of untried) {
-        signal.throwIfAborted();
-        const candidates = gemmCandidates(gpu, request);
-        const tuning = await tuneGemm(gpu, request, candidates);
-        const { variant, microseconds, dropped } = tuning;
-        for (const [name, reason] of Object.entries(dropped)) {
-          events.onWarning?.(`the matrix product ${key} is wrong on ${gpu.name} in variant "${name}": ${reason}`);
+      try {
+        for (const [key, request] of untried) {
+          signal.throwIfAborted();
+          const candidates = gemmCandidates(gpu, request);
+          const tuning = await tuneGemm(gpu, request, candidates);
+          const { variant, microseconds, dropped } = tuning;
+          for (const [name, reason] of Object.entries(dropped)) {
+            events.onWarning?.(`the matrix product ${key} is wrong on ${gpu.name} in variant "${name}": ${reason}`);
+          }
+          if (variant === undefined) {
+            throw new WinnowError(
+              "failure",
+              `${gpu.name} gives wrong numbers in every variant of the matrix product ${key}`,
+              "Update its driver, or use another adapter; gpu.autotune=off trains all the same",
+            );
+          }
+          chosen.set(key, variant);
+          const timings = Object.fromEntries(Object.entries(microseconds).map(([name, times]) => [name, [...times]]));
+          cache?.set(key, {
+            checksum: candidatesChecksum(request, candidates),
+            variant,
+            microseconds: timings,
+            dropped,
+          });
+          events.onTuned?.(key, tuning);
         }
-        if (variant === undefined) {
-          throw new WinnowError(
-            "failure",
-            `${gpu.name} gives wrong numbers in every variant of the matrix product ${key}`,
-            "Update its driver, or use another adapter; gpu.autotune=off trains all the same",
-          );
-        }
-        chosen.set(key, variant);
-        const timings = Object.fromEntries(Object.entries(microseconds).map(([name, times]) => [name, [...times]]));
-        cache?.set(key, { checksum: candidatesChecksum(request, candidates), variant, microseconds: timings, dropped });
-        events.onTuned?.(key, tuning);
+      } finally {
+        // Also of what was tried before an interruption.
+        await cache?.save().catch((error: Error) => {
+          events.onWarning?.(`what was found of matrix products is not kept for the next study: ${error.message}`);
+        });
       }
-      await cache?.save().catch((error: Error) => {
-        events.onWarning?.(`what was found of matrix products is not kept for the next study: ${error.message}`);
-      });
       return true;
     },
   };

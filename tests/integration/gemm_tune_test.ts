@@ -159,6 +159,21 @@ Deno.test("what was found is kept with all its times, and tried anew where the k
   });
 });
 
+Deno.test("what was tried before an interruption is kept", async () => {
+  await withFolder(async (folder) => {
+    const cache = () => openTuneCache(folder, tunedAdapter(gpu));
+    const controller = new AbortController();
+    const other = { ...PRODUCT, k: 10 };
+    const tuning = createAutotuner(gpu, await cache()).tune([PRODUCT, other], controller.signal, {
+      onTuned: () => controller.abort(),
+    });
+    await assert.rejects(tuning, { name: "AbortError" });
+    const next = createAutotuner(gpu, await cache());
+    assert.notEqual(next.variantOf(PRODUCT), undefined);
+    assert.equal(next.variantOf(other), undefined);
+  });
+});
+
 Deno.test("a cache that cannot be written is a warning", async () => {
   await withFolder(async (folder) => {
     const file = join(folder, "file");
