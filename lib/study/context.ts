@@ -13,6 +13,7 @@ import { largestCheckpoint } from "./checkpoint_size.ts";
 import { describePreflight, type Preflight, preflight } from "./preflight.ts";
 import { searchSpaceOf } from "./search_space.ts";
 import { encodedSplits, engineOptions, type StudyContext } from "./trial.ts";
+import { createTrialCache } from "./trial_cache.ts";
 
 /**
  * Opens data, model and adapter of a configuration.
@@ -29,7 +30,8 @@ export async function openContext(config: Config, studyId: string, signal: Abort
   const model = await openModel(config, trainingTexts(config, data), { signal });
   checkModel(config, model);
   const gpu: Gpu = await openGpu(config.gpu.preset);
-  const cache = { models: new Map([[modelKey(config), model]]), encoded: new Map(), augmented: new Map() };
+  const cache = createTrialCache();
+  cache.models.set(modelKey(config), model);
   return { config, studyId, gpu, data, model, signal, cache };
 }
 

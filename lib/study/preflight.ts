@@ -27,16 +27,20 @@ export interface PreflightOptions {
   readonly ownedBytes?: number;
   /** The largest checkpoint of any trial, where it is not the configuration's own. */
   readonly largest?: CheckpointSize;
+  /** The plan of an engine for the same options that is there already and will be used. */
+  readonly held?: EnginePlan | undefined;
 }
 
 const LIMIT_KEY = "gpu.memory_limit_gb";
 
 /** The bound on GPU memory: the configuration's, else for software adapters the machine's free memory. */
-function memoryLimit(config: Config, gpu: Gpu): Preflight["limit"] {
+function memoryLimit(config: Config, gpu: Gpu, held: EnginePlan | undefined): Preflight["limit"] {
   const gigabytes = config.gpu.memory_limit_gb;
   if (gigabytes !== null) return { bytes: gigabytes * 1e9, source: LIMIT_KEY };
   if (!gpu.isSoftware) return undefined;
-  return { bytes: Deno.systemMemoryInfo().available, source: "free memory of this machine" };
+  // What is held is taken from it, and will not be taken again.
+  const bytes = Deno.systemMemoryInfo().available + (held?.memory.total ?? 0);
+  return { bytes, source: "free memory of this machine" };
 }
 
 /** Recomputation if that is enough, else the largest batch of those below the configured one that fits, or what else would. */
@@ -85,11 +89,11 @@ export async function preflight(
   gpu: Gpu,
   options: EngineOptions,
   shortestLength: number,
-  { ownedBytes = 0, largest }: PreflightOptions = {},
+  { ownedBytes = 0, largest, held }: PreflightOptions = {},
 ): Promise<Preflight> {
   let plan: EnginePlan;
   try {
-    plan = planEngine(gpu, options);
+    plan = held ?? planEngine(gpu, options);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw inputError(
@@ -98,7 +102,7 @@ export async function preflight(
       { cause: error },
     );
   }
-  const limit = memoryLimit(config, gpu);
+  const limit = memoryLimit(config, gpu, held);
   const { memory } = plan;
   if (limit && memory.total > limit.bytes) {
     throw inputError(
