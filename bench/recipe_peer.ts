@@ -9,6 +9,7 @@ import type { Gpu } from "../lib/gpu/device.ts";
 import { openDataset, trainingTexts } from "../lib/study/data_source.ts";
 import { initialiseParameters, openModel } from "../lib/study/model_source.ts";
 import { encodedSplits, engineOptions, evaluateOptions, type StudyContext } from "../lib/study/trial.ts";
+import { createTrialCache } from "../lib/study/trial_cache.ts";
 import type { ScoredSpan } from "../lib/model/evidence_heads/evidence_head.ts";
 import { openEngine } from "../lib/train/engine.ts";
 import { planEngine } from "../lib/train/engine_plan.ts";
@@ -80,7 +81,7 @@ export async function compareRecipe(
     data,
     model,
     signal: new AbortController().signal,
-    cache: { models: new Map(), encoded: new Map(), augmented: new Map() },
+    cache: createTrialCache(),
   };
   const { splits } = encodedSplits(context);
   const options = evaluateOptions(context);

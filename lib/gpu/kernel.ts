@@ -88,6 +88,8 @@ export interface Pipeline {
 /** Compiles specialised kernels once per device; lookups are by kernel, constants and promoted bindings. */
 export interface PipelineCache {
   get(kernel: Kernel, constants: Constants, promoted: ReadonlySet<string>): Pipeline;
+  /** The bindings of a kernel as its text declares them, by name; nothing is compiled. */
+  access(kernel: Kernel, constants: Constants): ReadonlyMap<string, KernelBinding["access"]>;
   /** The layout of group 1: the step scalars, at a dynamic offset. */
   readonly stepLayout: GPUBindGroupLayout;
   readonly size: number;
@@ -96,6 +98,7 @@ export interface PipelineCache {
 /** A cache of pipelines on one device. Layouts are explicit, since `layout: "auto"` drops unused bindings. */
 export function createPipelineCache(device: GPUDevice): PipelineCache {
   const pipelines = new Map<string, Pipeline>();
+  const declared = new Map<string, ReturnType<PipelineCache["access"]>>();
   const stepLayout = device.createBindGroupLayout({
     label: "step scalars",
     entries: [{ binding: 0, visibility: GPUShaderStage.COMPUTE, buffer: { type: "uniform", hasDynamicOffset: true } }],
@@ -128,6 +131,15 @@ export function createPipelineCache(device: GPUDevice): PipelineCache {
     stepLayout,
     get size() {
       return pipelines.size;
+    },
+    access(kernel, constants) {
+      const key = `${kernel.name}|${JSON.stringify(constants)}`;
+      let found = declared.get(key);
+      if (!found) {
+        const { bindings } = specialise(kernel, constants, new Set());
+        declared.set(key, found = new Map(bindings.map(({ name, access }) => [name, access])));
+      }
+      return found;
     },
     get(kernel, constants, promoted) {
       const key = `${kernel.name}|${JSON.stringify(constants)}|${[...promoted].sort().join()}`;

@@ -144,8 +144,7 @@ export function recordProgram(gpu: Gpu, label: string, ring: StepRing, dispatche
   const dimsData = new DataView(new ArrayBuffer(uniformBytes));
   const commands: Command[] = dispatches.map((dispatch, index) => {
     const where = `${label}, dispatch ${index} (${dispatch.kernel.name})`;
-    const declared = gpu.pipelines.get(dispatch.kernel, dispatch.constants, new Set()).module;
-    const access = new Map(declared.bindings.map((binding) => [binding.name, binding.access]));
+    const access = gpu.pipelines.access(dispatch.kernel, dispatch.constants);
     const pipeline = gpu.pipelines.get(dispatch.kernel, dispatch.constants, promotedBindings(dispatch, access));
     const entries: GPUBindGroupEntry[] = pipeline.module.bindings.map((binding) => {
       const slice = dispatch.bindings[binding.name];

@@ -111,7 +111,9 @@ export const evaluationReportSchema = z.strictObject({
   seeds: z.record(z.string(), z.int()),
   data,
   augmentation: augmentation.optional().describe("what was added to the training split, where something was"),
-  timings: z.record(z.string(), seconds).describe("seconds by phase"),
+  timings: z.record(z.string(), seconds).describe(
+    "seconds by phase; gap_before: from the trial before it to its first step, 0 where there was none",
+  ),
 }).meta({
   title: "Winnow evaluation report",
   description: "One trial: its metrics on the validation split and all that is needed to repeat it.",
@@ -155,6 +157,14 @@ export const summaryReportSchema = z.strictObject({
     n_trials: z.int().min(1),
     finished: z.boolean().describe("whether the study was through with its trials when this was written"),
   }).optional(),
+  trial_gaps: z.strictObject({
+    count: z.int().min(1),
+    median_seconds: seconds,
+    longest_seconds: seconds,
+    phases: z.record(z.string(), seconds).describe("medians by what the time went into"),
+  }).optional().describe(
+    "from the last evaluation of a trial to the first step of the next, in the process that wrote this, where it ran several",
+  ),
   best_trial_id: uuid,
   best_value: z.number().describe("the best trial's objective, on the validation split"),
   trials: z.array(trialRow),

@@ -68,7 +68,7 @@ export function augmentationReport(
 function openServices(
   context: StudyContext,
 ): AugmentationServices & Disposable & { source(): TokenSuggester["source"] | null } {
-  const { gpu, model, config, signal } = context;
+  const { gpu, model, config, signal, cache } = context;
   let wordNet: WordNet | undefined;
   let suggester: TokenSuggester | undefined;
   return {
@@ -84,6 +84,8 @@ function openServices(
         );
       }
       const { maskId, padId, clsId, sepId } = tokenizer;
+      // There is room for one model: the next trial plans its engine anew.
+      cache.engine.release();
       suggester ??= await openTokenSuggester(gpu, { encoder, folder, maskId, padId, clsId, sepId });
       return { suggester, tokenizer };
     },

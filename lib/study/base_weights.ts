@@ -59,6 +59,59 @@ export function openBase({ folder, encoder }: BaseSource, seed: number): BaseWei
   };
 }
 
+/** Bytes of first values that are kept at most: an encoder of BERT-base's size in float32, with its heads. */
+export const KEPT_BASE_BYTES = 512 * 2 ** 20;
+
+/** First values in memory, for the next trial that starts from the same ones. */
+export interface KeptBase {
+  /** Bytes that are kept now. */
+  readonly bytes: number;
+  /**
+   * As `openBase`, but what was read before for the same source and seed is not read again; another source or seed lets go
+   * of all that is kept. The arrays that it gives are shared and must not be changed.
+   *
+   * @throws an input error when the weights cannot be read
+   */
+  open(source: BaseSource, seed: number): BaseWeights;
+}
+
+/**
+ * Keeps first values of one source, as many as fit in `limit` bytes, which is asked when a source is begun. A larger
+ * encoder's other tensors are read from their file each time.
+ */
+export function keepBase(limit: () => number = () => KEPT_BASE_BYTES): KeptBase {
+  let kept: { source: BaseSource; seed: number; limit: number; values: Map<string, Float32Array<ArrayBuffer>> };
+  let bytes = 0;
+  return {
+    get bytes() {
+      return bytes;
+    },
+    open(source, seed) {
+      if (kept?.source !== source || kept.seed !== seed) {
+        kept = { source, seed, limit: limit(), values: new Map() };
+        bytes = 0;
+      }
+      const { values, limit: most } = kept;
+      let base: BaseWeights | undefined;
+      return {
+        read(name, shape, kind) {
+          // A head of another trial may have the name of this one's and another shape.
+          const key = `${name} ${shape.join("x")} ${kind}`;
+          const known = values.get(key);
+          if (known) return known;
+          const read = (base ??= openBase(source, seed)).read(name, shape, kind);
+          if (bytes + read.byteLength <= most) {
+            values.set(key, read);
+            bytes += read.byteLength;
+          }
+          return read;
+        },
+        [Symbol.dispose]: () => base?.[Symbol.dispose](),
+      };
+    },
+  };
+}
+
 /** Tensors of an encoder by checkpoint name, with their initialisation. */
 export function baseTensors(encoder: EncoderConfig) {
   return encoderParameters(encoder).flatMap((spec) =>

@@ -27,6 +27,7 @@ import { reopen, withStudies } from "./stored.ts";
 import { writeStudyReport } from "./study_report.ts";
 import { withStoredCheckpoint } from "./study_storage.ts";
 import { recordTestEvaluation } from "./test_evaluations.ts";
+import { summariseGaps } from "./trial_gap.ts";
 import { checkpointReference, dataReference, experimentsFolder, type StudyContext } from "./trial.ts";
 
 /** A trial in the result of a command. */
@@ -139,12 +140,14 @@ export async function concludeStudy(
   const tested = await evaluateCheckpoints(context, chosen.trial, chosen.checkpoints, "test");
   const look = lookOf(chosen.trial.trial_id, tested);
   const test_evaluations = recordTestEvaluation(db, findStudy(db, study.id), look, say);
+  const gaps = summariseGaps(context.cache.gap.gaps);
   const summary = {
     version: VERSION,
     study_id: study.id,
     metric,
     direction,
     progress,
+    ...(gaps ? { trial_gaps: gaps } : {}),
     best_trial_id: bestSummary.trial_id,
     best_value: bestSummary.value!,
     trials,

@@ -14,6 +14,7 @@ import { largestCheckpoint } from "./checkpoint_size.ts";
 import { describePreflight, type Preflight, preflight } from "./preflight.ts";
 import { searchSpaceOf } from "./search_space.ts";
 import { encodedSplits, engineOptions, type StudyContext } from "./trial.ts";
+import { createTrialCache } from "./trial_cache.ts";
 
 /**
  * Opens data, model and adapter of a configuration.
@@ -30,7 +31,8 @@ export async function openContext(config: Config, studyId: string, signal: Abort
   const model = await openModel(config, trainingTexts(config, data), { signal });
   checkModel(config, model);
   const gpu: Gpu = await openGpu(config.gpu.preset);
-  const cache = { models: new Map([[modelKey(config), model]]), encoded: new Map(), augmented: new Map() };
+  const cache = createTrialCache();
+  cache.models.set(modelKey(config), model);
   const autotuner = await openAutotuner(config, gpu);
   return { config, studyId, gpu, autotuner, data, model, signal, cache };
 }

@@ -17,7 +17,7 @@ import { readEncoderConfig, usablePositions } from "../weights/encoder_config.ts
 import { missing, resolveEncoderNames } from "../weights/encoder_names.ts";
 import { isFolder, type PretrainedOptions, resolvePretrained } from "../weights/pretrained.ts";
 import { openWeights } from "../weights/weights_file.ts";
-import { openBase } from "./base_weights.ts";
+import { type KeptBase, openBase } from "./base_weights.ts";
 import { tuningOf } from "./tuning.ts";
 
 /** A model before training. */
@@ -201,9 +201,12 @@ function checkWeights(source: ModelSource): void {
   }
 }
 
-/** Fills an engine's parameters with a trial's first values, as `openBase` has them. Moments start at zero. */
-export function initialiseParameters(engine: Engine, source: ModelSource, seed: number): void {
-  using base = openBase(source, seed);
+/**
+ * Fills an engine's parameters with a trial's first values, as `openBase` has them, or `kept` where it is given. Moments
+ * start at zero.
+ */
+export function initialiseParameters(engine: Engine, source: ModelSource, seed: number, kept?: KeptBase): void {
+  using base = kept ? kept.open(source, seed) : openBase(source, seed);
   const kinds = new Map(
     engine.plan.parameters.specs.flatMap((spec) =>
       checkpointTensors(spec).map(({ name }) => [name, spec.initialisation] as const)

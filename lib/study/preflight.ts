@@ -27,16 +27,20 @@ export interface PreflightOptions {
   readonly ownedBytes?: number;
   /** The largest checkpoint of any trial, where it is not the configuration's own. */
   readonly largest?: CheckpointSize;
+  /** The plan of an engine for the same options that is there already and will be used. */
+  readonly held?: EnginePlan | undefined;
 }
 
 const LIMIT_KEY = "gpu.memory_limit_gb";
 
 /** The bound on GPU memory: the configuration's, else for software adapters the machine's free memory. */
-function memoryLimit(config: Config, gpu: Gpu): Preflight["limit"] {
+function memoryLimit(config: Config, gpu: Gpu, held: EnginePlan | undefined): Preflight["limit"] {
   const gigabytes = config.gpu.memory_limit_gb;
   if (gigabytes !== null) return { bytes: gigabytes * 1e9, source: LIMIT_KEY };
   if (!gpu.isSoftware) return undefined;
-  return { bytes: Deno.systemMemoryInfo().available, source: "free memory of this machine" };
+  // What is held is taken from it, and will not be taken again.
+  const bytes = Deno.systemMemoryInfo().available + (held?.memory.total ?? 0);
+  return { bytes, source: "free memory of this machine" };
 }
 
 /** Recomputation if that is enough, else the largest batch of those below the configured one that fits, or what else would. */
@@ -77,6 +81,7 @@ function remedy(
  * Plans an engine's memory.
  *
  * @param shortestLength The least data.max_length that may be suggested; at most the largest of the options' lengths
+ * @param held The plan of an engine that is open for these options, if one is
  * @throws an input error when the model cannot fit, with the numbers and what would
  */
 export function planWithinMemory(
@@ -84,10 +89,11 @@ export function planWithinMemory(
   gpu: Gpu,
   options: EngineOptions,
   shortestLength: number,
+  held?: EnginePlan,
 ): Pick<Preflight, "plan" | "memory" | "limit"> {
   let plan: EnginePlan;
   try {
-    plan = planEngine(gpu, options);
+    plan = held ?? planEngine(gpu, options);
   } catch (error) {
     if (!(error instanceof RangeError)) throw error;
     throw inputError(
@@ -96,7 +102,7 @@ export function planWithinMemory(
       { cause: error },
     );
   }
-  const limit = memoryLimit(config, gpu);
+  const limit = memoryLimit(config, gpu, held);
   const { memory } = plan;
   if (limit && memory.total > limit.bytes) {
     throw inputError(
@@ -120,9 +126,9 @@ export async function preflight(
   gpu: Gpu,
   options: EngineOptions,
   shortestLength: number,
-  { ownedBytes = 0, largest }: PreflightOptions = {},
+  { ownedBytes = 0, largest, held }: PreflightOptions = {},
 ): Promise<Preflight> {
-  const { plan, memory, limit } = planWithinMemory(config, gpu, options, shortestLength);
+  const { plan, memory, limit } = planWithinMemory(config, gpu, options, shortestLength, held);
   const { modelBytes, weightsBytes, optimizerBytes } = checkpointSize(options, plan.parameters.specs);
   const { retention, paths } = config;
   const storage = await storagePreflight({

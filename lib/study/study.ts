@@ -29,6 +29,7 @@ import { openStudyLog } from "./study_log.ts";
 import { openStudyStorage, studyCheckpointBytes } from "./study_storage.ts";
 import { budgetOf, dataReference, encodedSplits, runTrial, type StudyContext } from "./trial.ts";
 import { openStudyTracking, type StudyTracking } from "./tracking.ts";
+import { describeGaps } from "./trial_gap.ts";
 import { warmStart } from "./warm_start.ts";
 
 /** What a command shows of a study. */
@@ -198,7 +199,7 @@ async function runToEnd(
     },
     // Of trials that have ended only the best keep checkpoints: one that was pruned is never the best and never goes on.
     afterTrial: () => storage.keeper.sweep(),
-  });
+  }).finally(() => context.cache.engine.release());
   const { ended } = await search.catch((error) => {
     if (!(error instanceof WinnowError && error.kind === "interrupted")) throw error;
     const place = shellWord(`paths.experiments=${config.paths.experiments}`);
@@ -211,6 +212,7 @@ async function runToEnd(
         `${study.studyName} study.time_limit_hours=HOURS`,
     );
   } else if (ended === "exhausted") hooks.say("every combination of the grid has been tried");
+  describeGaps(context.cache.gap.gaps).forEach(hooks.say);
   const isUnchanged = begun++ === 0;
   const result = await concludeStudy(db, study.stored, patient(), hooks, { isUnchanged });
   tracking.conclude(result);

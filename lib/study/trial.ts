@@ -14,19 +14,14 @@ import { type Checkpoint, cleanPartials, cleanTemporaries } from "../storage/che
 import { checkpointsFolder, trialFolder } from "../storage/layout.ts";
 import type { Logger } from "../support/logging.ts";
 import { VERSION } from "../support/version.ts";
-import type { Tokenizer } from "../text/tokenizer.ts";
 import { parameterGroups } from "../model/parameter_groups.ts";
-import { type Engine, openEngine } from "../train/engine.ts";
-import type { EngineOptions } from "../train/engine_plan.ts";
+import type { Engine } from "../train/engine.ts";
+import type { EngineOptions, EnginePlan } from "../train/engine_plan.ts";
+import type { PostPredictions } from "../train/aggregation.ts";
 import { type EvaluateOptions, evaluateSplit } from "../train/evaluator.ts";
 import { type EpochRecord, loadArrays, type ModelFiles, type Signature, WEIGHTS_FILE } from "../train/state.ts";
 import { fit, type TrainingProgress } from "../train/trainer.ts";
-import {
-  augmentationReport,
-  encodeAugmented,
-  type TrainingAugmentation,
-  trainingAugmentation,
-} from "./augmentation.ts";
+import { augmentationReport, encodeAugmented, trainingAugmentation } from "./augmentation.ts";
 import { type Autotuner, plannedProducts } from "./autotune.ts";
 import { checkpointDetails, thresholdFields } from "./checkpoint_details.ts";
 import { type EncodedSplits, encodeSplits, encodingOptions, type SplitDataset, trainingTexts } from "./data_source.ts";
@@ -44,6 +39,7 @@ import {
 } from "./model_source.ts";
 import { preflight } from "./preflight.ts";
 import type { StudyStorage } from "./study_storage.ts";
+import type { TrialCache } from "./trial_cache.ts";
 import { encoderRecord, tuningSignature } from "./tuning.ts";
 
 /** What a study stands on: its configuration, or in `trialContext` a trial's, with the model that it names. */
@@ -59,14 +55,7 @@ export interface StudyContext {
   /** Waits where the hub refuses the token. Not given where a command has just begun: that is an error at once. */
   readonly hubPause?: HubPause | undefined;
   /** What the trials of a study share once it is made. */
-  readonly cache: {
-    /** Models by `modelKey`. */
-    readonly models: Map<string, ModelSource>;
-    /** Encoded splits by tokenizer and what `encodedSplits` depends on in the configuration. */
-    readonly encoded: Map<Tokenizer, Map<string, EncodedSplits>>;
-    /** Augmented copies of the training split by all that they depend on. */
-    readonly augmented: Map<string, TrainingAugmentation>;
-  };
+  readonly cache: TrialCache;
 }
 
 /** What a trial tells while it runs. */
@@ -246,6 +235,8 @@ export async function runTrial(
   storage: StudyStorage,
 ): Promise<TrialResult> {
   const started = performance.now();
+  const { gap, base, engine: kept } = study.cache;
+  gap.lap("study");
   const context = await trialContext(study, trial.params);
   const { config } = context;
   events.onConfig?.(config);
@@ -263,9 +254,13 @@ export async function runTrial(
   const { splits } = encodedSplits(context);
   const augmentation = await trainingAugmentation(context);
   const ownedBytes = await storage.keeper.bytes();
-  const check = () => preflight(config, context.gpu, engineOptions(context), shortestLength(context), { ownedBytes });
-  const found = await check();
-  const isTuned = await context.autotuner?.tune(plannedProducts(found.plan), context.signal, {
+  const options = engineOptions(context);
+  const held = kept.planFor(options);
+  const check = (held: EnginePlan | undefined) =>
+    preflight(config, context.gpu, options, shortestLength(context), { ownedBytes, held });
+  const found = await check(held);
+  // Where an engine is kept its products have been tried.
+  const isTuned = held === undefined && await context.autotuner?.tune(plannedProducts(found.plan), context.signal, {
     onStart: (count) => events.onNotice?.(`${count} matrix products are tried on this adapter before training, once`),
     onTuned: (product, { variant, microseconds }) =>
       log.info("matrix product tuned", { product, variant, microseconds }),
@@ -274,13 +269,14 @@ export async function runTrial(
       events.onWarning?.(message);
     },
   });
-  const { plan, memory, weightsBytes, optimizerBytes } = isTuned ? await check() : found;
+  const { plan, memory, weightsBytes, optimizerBytes } = isTuned ? await check(undefined) : found;
   log.info("trial started", {
     resume: trial.resume,
     params: trial.params,
     seed: config.seed,
     adapter: context.gpu.name,
     predicted_gpu_bytes: memory.total,
+    engine: held ? "kept" : "new",
     parameter_groups: parameterGroups(plan.parameters.specs).map(({ learningRateScale, decay, names }) => ({
       learning_rate_scale: learningRateScale,
       weight_decay: decay ? config.training.weight_decay : 0,
@@ -288,9 +284,11 @@ export async function runTrial(
     })),
   });
   if (augmentation) log.info("augmentation", augmentationReport(augmentation));
-  const engine = await openEngine(context.gpu, plan);
+  gap.lap("preparation");
+  const engine = await kept.open(context.gpu, plan);
+  gap.lap("engine");
   trial.enter("running");
-  let savingSeconds = 0;
+  let savingSeconds = 0, gapSeconds = 0, hasEnded = false;
   try {
     const result = await fit({
       engine,
@@ -309,7 +307,16 @@ export async function runTrial(
       keeper: storage.keeper.trial(trial.id, weightsBytes + optimizerBytes),
       resume: trial.resume,
       signal: context.signal,
-      initialise: () => initialiseParameters(engine, context.model, config.seed),
+      initialise: () => {
+        gap.lap("first_step");
+        initialiseParameters(engine, context.model, config.seed, base);
+        gap.lap("engine");
+      },
+      onFirstStep: () => {
+        const found = gap.end();
+        gapSeconds = found?.seconds ?? 0;
+        log.info("first step", { gap_seconds: found?.seconds ?? null, ...(found ? { phases: found.phases } : {}) });
+      },
       onProgress: (progress) => {
         const { metrics } = progress;
         log.info("step", {
@@ -323,12 +330,14 @@ export async function runTrial(
         events.onProgress(progress);
       },
       onEpoch: (record) => {
+        gap.begin();
         log.info("epoch", { ...record, gpu_bytes: context.gpu.allocatedBytes });
         events.onEpoch?.(record);
         trial.report(record.validation[metric]!, record.epoch);
         // Before the last epoch only: a trial that is through has cost what it costs.
         if (record.epoch < trial.budget && trial.shouldPrune()) {
           log.info("trial pruned", { epoch: record.epoch, value: record.validation[metric]! });
+          hasEnded = true;
           throw new TrialPruned(record.validation);
         }
       },
@@ -347,15 +356,14 @@ export async function runTrial(
         events.onWarning?.(message);
       },
     });
+    gap.lap("saving");
     trial.enter("finishing");
     const value = result.best.validation[metric]!;
     const evaluated = performance.now();
-    // Anew, since the best epoch may be of an earlier process; its weights are in the checkpoint.
-    if (config.tuning.mode !== "full") initialiseParameters(engine, context.model, config.seed);
-    loadArrays(result.checkpoint.folder, engine, { moments: false });
-    const { posts } = await evaluateSplit(engine, splits.validation, evaluateOptions(context));
+    const posts = result.posts ?? await predictAgain(context, engine, result.checkpoint);
     const { thresholds, details } = await checkpointDetails(context, result.checkpoint.folder, posts);
     const evaluationSeconds = (performance.now() - evaluated) / 1000;
+    gap.lap("evaluation");
     const reference = checkpointReference(experimentsFolder(config), result.checkpoint);
     await writeEvaluationReport(experiments, {
       version: VERSION,
@@ -384,20 +392,43 @@ export async function runTrial(
         training: result.history.reduce((sum, { seconds }) => sum + seconds, 0),
         saving: savingSeconds,
         evaluation: evaluationSeconds,
+        gap_before: gapSeconds,
         total: (performance.now() - started) / 1000,
       },
     });
     log.info("trial completed", { value, best_epoch: result.best.epoch, stopped_early: result.stoppedEarly });
+    hasEnded = true;
     return { value, checkpoint: reference.folder, metrics: result.best.validation };
   } finally {
-    closeQuietly(engine, log);
+    leaveEngine(context, engine, log, hasEnded);
   }
 }
 
-/** Frees an engine; a failure here must not hide the one that ended the trial. */
-function closeQuietly(engine: Engine, log: Logger): void {
+/** The validation split as a checkpoint sees it that an earlier process made: its weights are in no engine. */
+async function predictAgain(
+  context: StudyContext,
+  engine: Engine,
+  { folder }: Checkpoint,
+): Promise<PostPredictions> {
+  const { config, model, cache } = context;
+  if (config.tuning.mode !== "full") initialiseParameters(engine, model, config.seed, cache.base);
+  loadArrays(folder, engine, { moments: false });
+  return (await evaluateSplit(engine, encodedSplits(context).splits.validation, evaluateOptions(context))).posts;
+}
+
+/**
+ * Leaves an engine to the next trial, or frees it where its own trial did not end as it should. A failure here must not
+ * hide the one that ended the trial.
+ */
+function leaveEngine({ cache }: StudyContext, engine: Engine, log: Logger, hasEnded: boolean): void {
   try {
-    engine.close();
+    if (hasEnded) {
+      cache.engine.keep(engine);
+      cache.gap.lap("report");
+    } else {
+      cache.gap.drop();
+      engine.close();
+    }
   } catch (error) {
     log.warning(`closing the engine failed: ${error}`);
   }

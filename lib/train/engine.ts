@@ -109,6 +109,13 @@ export interface Engine extends ParameterArrays {
   lossScale(): Promise<LossScaleState | undefined>;
   /** Goes on from a state of loss scaling; nothing where the loss is not scaled. */
   setLossScale(state: LossScaleState): void;
+  /**
+   * Queues what makes it as `openEngine` left it, so that the next run has the bits of one on a new engine: every arena is
+   * zero again, and the states of losses and scaling are at their start. Programs stay. Parameters must be loaded anew.
+   *
+   * @throws {Error} when results of queued work are still to be read
+   */
+  reset(): void;
   close(): void;
 }
 
@@ -235,13 +242,6 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
     const { buffer, offset } = arenas.metrics.slice(slot);
     gpu.device.queue.writeBuffer(buffer, offset, values);
   };
-  const { criteria } = plan.options.model;
-  writeMetrics(
-    plan.slots.positiveWeight,
-    Float32Array.from(plan.options.positiveWeight ?? new Array(criteria).fill(1)),
-  );
-  // Half is the confidence of a guess.
-  writeMetrics(plan.slots.confidence, Float32Array.from({ length: 3 * criteria }, (_, i) => i < criteria ? 0.5 : 0));
   const readRing = async () => {
     readback.enqueue(arenas.metrics.slice(plan.slots.ring));
     const [bytes] = await readback.flush();
@@ -253,7 +253,15 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
     const { buffer, offset } = arenas.metrics.slice(plan.slots.lossScale);
     if (isScaled) gpu.device.queue.writeBuffer(buffer, offset, Float32Array.of(scale, goodSteps));
   };
-  setLossScale({ scale: LOSS_SCALE.initial, goodSteps: 0 });
+  /** Fills in what does not start at zero. */
+  const start = () => {
+    const { model: { criteria }, positiveWeight } = plan.options;
+    writeMetrics(plan.slots.positiveWeight, Float32Array.from(positiveWeight ?? new Array(criteria).fill(1)));
+    // Half is the confidence of a guess.
+    writeMetrics(plan.slots.confidence, Float32Array.from({ length: 3 * criteria }, (_, i) => i < criteria ? 0.5 : 0));
+    setLossScale({ scale: LOSS_SCALE.initial, goodSteps: 0 });
+  };
+  start();
 
   return {
     plan,
@@ -348,6 +356,19 @@ export async function openEngine(gpu: Gpu, plan: EnginePlan): Promise<Engine> {
       return { predictions, criteriaLoss, spanLoss };
     },
     ...createParameterArrays(gpu, plan, arenas, readback),
+    reset() {
+      if (undrained > 0 || readback.free < readback.capacity) {
+        throw new Error("Expected all results to be read before reset()");
+      }
+      // All of it, though only moments and metrics are read before they are written: nothing is left to leak.
+      const encoder = gpu.device.createCommandEncoder({ label: "reset" });
+      for (const { buffers } of Object.values(arenas)) {
+        for (const buffer of buffers) encoder.clearBuffer(buffer);
+      }
+      gpu.device.queue.submit([encoder.finish()]);
+      nextSlot = 0;
+      start();
+    },
     close() {
       for (const each of programs.values()) each.destroy();
       for (const arena of Object.values(arenas)) arena.destroy();

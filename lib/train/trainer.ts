@@ -10,6 +10,7 @@ import { isTrained } from "../graph/parameters.ts";
 import { type Background, createBackground } from "../support/background.ts";
 import { storageError, WinnowError } from "../support/errors.ts";
 import { diskFileSystem, type FileSystem } from "../support/file_system.ts";
+import type { PostPredictions } from "./aggregation.ts";
 import type { Engine, StepMetrics } from "./engine.ts";
 import { calibratePosts, type EvaluateOptions, evaluateSplit } from "./evaluator.ts";
 import { createPace } from "./pace.ts";
@@ -82,6 +83,8 @@ export interface FitOptions {
   /** Fills the parameters of a run that starts anew. */
   initialise(): void;
   onProgress?(progress: TrainingProgress): void;
+  /** Called when this process's first step is queued. */
+  onFirstStep?(): void;
   /** Where checkpoints are written; the disk if not given. */
   readonly fs?: FileSystem;
   /** Called with each epoch's record before its checkpoint is published. */
@@ -99,6 +102,8 @@ export interface FitResult {
   /** The epoch with the best objective, of those whose checkpoints are there. */
   readonly best: EpochRecord;
   readonly checkpoint: Checkpoint;
+  /** What the best epoch predicted for the validation split; undefined where an earlier process trained it. */
+  readonly posts: PostPredictions | undefined;
   /** Whether early stopping ended the run. */
   readonly stoppedEarly: boolean;
 }
@@ -205,8 +210,12 @@ async function train(options: FitOptions, saves: Background): Promise<FitResult>
   if (!restored) options.initialise();
   const state = restored ?? initialState(seed, options.signature);
   if (state.confidence) engine.loadConfidence(Float32Array.from(state.confidence));
+  const sign = direction === "maximize" ? 1 : -1;
+  /** The predictions of this process's best epoch, the first of equals. */
+  let foremost: { readonly step: number; readonly value: number; readonly posts: PostPredictions } | undefined;
   /** The step of the last checkpoint that can be resumed. */
   let savedStep = restored?.step;
+  let isFirstStep = true;
 
   const pace = createPace(engine, saves);
   const drain = async () => {
@@ -288,6 +297,8 @@ async function train(options: FitOptions, saves: Background): Promise<FitResult>
         lambdaClass: evaluation.lambdaClass,
         lambdaSpan: evaluation.lambdaSpan,
       });
+      if (isFirstStep) options.onFirstStep?.();
+      isFirstStep = false;
       state.step++;
       state.epoch_step++;
       state.draw += group.length;
@@ -310,6 +321,7 @@ async function train(options: FitOptions, saves: Background): Promise<FitResult>
       validation: metrics,
       seconds: (performance.now() - started) / 1000,
     };
+    if (!foremost || sign * value > sign * foremost.value) foremost = { step: state.step, value, posts };
     const gain = state.best === null ? Infinity : direction === "maximize" ? value - state.best : state.best - value;
     const improved = gain > (state.best === null ? 0 : patience?.min_delta ?? 0);
     state.best = improved ? value : state.best;
@@ -330,7 +342,6 @@ async function train(options: FitOptions, saves: Background): Promise<FitResult>
 
   await saves.settle();
   const kept = await options.keeper.finish();
-  const sign = direction === "maximize" ? 1 : -1;
   const objective = (record: EpochRecord) => sign * (record.validation[metric] ?? -Infinity * sign);
   const ranked = state.history.toSorted((a, b) => objective(b) - objective(a) || a.epoch - b.epoch);
   const checkpointOf = (record: EpochRecord) => kept.find((one) => one.info.step === record.step);
@@ -347,5 +358,8 @@ async function train(options: FitOptions, saves: Background): Promise<FitResult>
   if (!best || !checkpoint) {
     throw new WinnowError("failure", "the run ended without an epoch", "Raise training.epochs or training.max_steps");
   }
-  return { history: state.history, best, checkpoint, stoppedEarly: exhausted(state) };
+  const posts = foremost && foremost.step === best.step && checkpoint.info.step === best.step
+    ? foremost.posts
+    : undefined;
+  return { history: state.history, best, checkpoint, posts, stoppedEarly: exhausted(state) };
 }

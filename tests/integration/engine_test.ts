@@ -141,6 +141,48 @@ Deno.test("a model that does not fit is refused while it is planned, with the nu
   }
 });
 
+Deno.test("an engine that was reset has the bits of a new one, even after a run that left nothing finite", async () => {
+  const adaptive = { form: { alpha: 0, gamma: 2, smoothing: 0 }, weighted: false, adaptive: true };
+  for (
+    const more of [
+      { precision: "f16" as const, model: { loss: adaptive } },
+      { optimizer: { averageDecay: 0.9 }, adversarialEpsilon: 0.01 },
+    ]
+  ) {
+    const options = { dropout: 0.2, ...more };
+    const run = async (engine: Engine, rate: number) => {
+      for (let step = 1; step <= 4; step++) {
+        const batches = [randomBatch(`${step}a`), randomBatch(`${step}b`, { length: 13 })];
+        engine.step(batches, { ...stepOptions(step, rate), draw: 2 * step });
+      }
+      const metrics = await engine.drain();
+      const arrays = new Map<string, Float32Array>();
+      for (const array of [...ARRAYS, "average"] as const) {
+        for (const [name, values] of await readArray(engine, array)) arrays.set(`${array} ${name}`, values);
+      }
+      arrays.set("confidence", await engine.confidence());
+      const { predictions, ...losses } = await engine.evaluate([randomBatch("validation")], stepOptions(1));
+      arrays.set("probabilities", predictions[0]!.probabilities);
+      return { metrics, arrays, losses, scale: await engine.lossScale() };
+    };
+    const expected = await withEngine(options, (engine) => run(engine, 1e-2));
+    await withEngine(options, async (engine) => {
+      const initial = await readArray(engine, "parameter");
+      const { metrics } = await run(engine, Infinity);
+      assert.ok(!Number.isFinite(metrics.at(-1)!.loss), "the first run ends in numbers that are not finite");
+      engine.reset();
+      engine.load("parameter", (name) => new Float32Array(initial.get(name)!));
+      const { arrays, ...again } = await run(engine, 1e-2);
+      assertSameBits(arrays, expected.arrays);
+      const { arrays: _, ...rest } = expected;
+      assert.deepEqual(again, rest);
+      engine.step([randomBatch("a")], stepOptions(5));
+      assert.throws(() => engine.reset(), /all results to be read/);
+      await engine.drain();
+    });
+  }
+});
+
 Deno.test("the same seed gives the same bits, with dropout; another seed others", async () => {
   const train = (seed: number) =>
     withEngine({ dropout: 0.2 }, async (engine) => {

@@ -15,6 +15,7 @@ import { differentiate } from "../../lib/graph/autodiff.ts";
 import { openDataset, trainingTexts } from "../../lib/study/data_source.ts";
 import { openModel } from "../../lib/study/model_source.ts";
 import { engineOptions, signatureOf, type StudyContext } from "../../lib/study/trial.ts";
+import { createTrialCache } from "../../lib/study/trial_cache.ts";
 import type { Engine } from "../../lib/train/engine.ts";
 import { checkpointTensors, type ParameterArray, resumeArrays } from "../../lib/train/parameter_arrays.ts";
 import { checkSignature, initialState, loadArrays } from "../../lib/train/state.ts";
@@ -310,7 +311,7 @@ Deno.test("the configuration names every optimizer, and what it asks for reaches
       data,
       model: await openModel(config, trainingTexts(config, data)),
       signal: new AbortController().signal,
-      cache: { models: new Map(), encoded: new Map(), augmented: new Map() },
+      cache: createTrialCache(),
     };
   };
   const plain = await contextOf([]),

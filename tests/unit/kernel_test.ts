@@ -153,3 +153,13 @@ Deno.test("a pipeline is compiled once per kernel, constants and promotion", () 
   assert.equal(size(), before + 2);
   gpu.check();
 });
+
+Deno.test("a program compiles what it dispatches and nothing else: no variant without the promotion it needs", () => {
+  const other: Kernel = defineKernel("scale once", SCALE.source);
+  const before = gpu.pipelines.size;
+  assert.equal(gpu.pipelines.access(other, { EXTRA: 0 }).get("x"), "read");
+  assert.equal(gpu.pipelines.size, before);
+  recordProgram(gpu, "program", ring, [dispatch({ kernel: other }), dispatch({ kernel: other })]).destroy();
+  assert.equal(gpu.pipelines.size, before + 1);
+  gpu.check();
+});
