@@ -68,24 +68,35 @@ export interface EncodingCounts {
   longestTokens: number;
 }
 
+/** What a tokenizer and Unicode's rules make of a text, of whatever labels, format and length. */
+export interface TokenisedText {
+  /** [T] ids, without special tokens. */
+  readonly ids: Uint32Array;
+  /** [2T] UTF-16 range of each token. */
+  readonly offsets: Uint32Array;
+  /** [T] which sentence of the text each token is in. */
+  readonly sentences: Uint32Array;
+}
+
 /** A tokenised post with the token ranges of the evidence of each criterion [K]. */
-interface TokenisedPost {
+interface TokenisedPost extends TokenisedText {
   example: Example;
-  ids: Uint32Array;
-  offsets: Uint32Array;
-  /** Which sentence of the post each token is in. */
-  sentences: Uint32Array;
   evidence: TokenRange[][];
 }
 
-function tokenise(example: Example, tokenizer: OffsetTokenizer): TokenisedPost {
-  const { ids, offsets } = tokenizer.encode(example.text);
+/** Tokenises a text. */
+export function tokeniseText(text: string, tokenizer: Pick<OffsetTokenizer, "encode">): TokenisedText {
+  const { ids, offsets } = tokenizer.encode(text);
+  return { ids, offsets, sentences: sentencesOf(text, offsets) };
+}
+
+function tokenisedPost(example: Example, { ids, offsets, sentences }: TokenisedText): TokenisedPost {
   const evidence = example.allEvidence.map((spans) =>
     merged(
       spans.map(({ start, end }) => coveringTokens(offsets, start, end)).filter((range) => range.end > range.start),
     )
   );
-  return { example, ids, offsets, sentences: sentencesOf(example.text, offsets), evidence };
+  return { example, ids, offsets, sentences, evidence };
 }
 
 /** Ranges that share tokens become one: a token begins one span at most. */
@@ -215,17 +226,19 @@ function count(counts: EncodingCounts, post: TokenisedPost, frames: InputFrame[]
 /**
  * Encodes posts: the rows of each in turn, by criterion and then by window, and the counts of what was lost.
  *
+ * @param tokenised texts that have been tokenised before, by this tokenizer
  * @throws inputError when a row has no room for the post or for new tokens in each window, with the numbers
  */
 export function encodeExamples(
   examples: readonly Example[],
   tokenizer: OffsetTokenizer,
   options: EncodingOptions,
+  tokenised?: ReadonlyMap<string, TokenisedText>,
 ): { inputs: EncodedInput[]; counts: EncodingCounts } {
   const frames = inputFrames(tokenizer, options);
   const counts = noCounts();
   const inputs = examples.flatMap((example) => {
-    const post = tokenise(example, tokenizer);
+    const post = tokenisedPost(example, tokenised?.get(example.text) ?? tokeniseText(example.text, tokenizer));
     const rows = frames.map((frame) => encodeInFrame(post, frame, tokenizer, options));
     count(counts, post, frames, rows);
     return rows.flat();

@@ -24,6 +24,9 @@ export const checkpointsFolder = (experiments: string, trialId: string): string 
 /** Text of posts that was made from the dataset (back-translations, reports with text): it lies here and nowhere else. */
 export const postTextFolder = (experiments: string): string => join(experiments, "data");
 
+/** The tokens of posts, which their text can be made of. */
+export const tokensFolder = (experiments: string): string => join(postTextFolder(experiments), "tokens");
+
 /** The folder in `postTextFolder` of the pages about studies that hold text of posts. */
 export const TEXT_REPORTS = "reports";
 

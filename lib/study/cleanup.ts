@@ -12,7 +12,14 @@ import { cleanPartials, listCheckpoints } from "../storage/checkpoint.ts";
 import { folderBytes } from "../storage/disk.ts";
 import { formatBytes } from "../storage/free_space.ts";
 import { describeStored, reliedOn } from "../storage/keeper.ts";
-import { checkpointsFolder, postTextFolder, reserveFile, studyDatabasePath, TEXT_REPORTS } from "../storage/layout.ts";
+import {
+  checkpointsFolder,
+  postTextFolder,
+  reserveFile,
+  studyDatabasePath,
+  TEXT_REPORTS,
+  tokensFolder,
+} from "../storage/layout.ts";
 import { type FolderLock, lockFolder } from "../storage/lock.ts";
 import { carryOut, soundPlan } from "../storage/retention.ts";
 import { decideRetention } from "../storage/retention_decision.ts";
@@ -290,6 +297,8 @@ async function postText(experiments: string): Promise<Found[]> {
       ? "evidence of posts in other words; `deno task translate` makes it again"
       : entry.name === TEXT_REPORTS
       ? "pages of studies with text of posts; `deno task report --with-text` makes them again"
+      : inside === tokensFolder(experiments)
+      ? "tokens of posts; made again when they are needed"
       : "a sample that is generated again when it is needed";
     return [{ kind: "data", action: "remove", path: relative(experiments, inside), bytes, reason, remove }];
   }))).flat();

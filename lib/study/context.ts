@@ -14,6 +14,7 @@ import { largestCheckpoint } from "./checkpoint_size.ts";
 import { describePreflight, type Preflight, preflight } from "./preflight.ts";
 import { searchSpaceOf } from "./search_space.ts";
 import { encodedSplits, engineOptions, type StudyContext } from "./trial.ts";
+import { keepTokens } from "./token_cache.ts";
 import { createTrialCache } from "./trial_cache.ts";
 
 /**
@@ -33,6 +34,7 @@ export async function openContext(config: Config, studyId: string, signal: Abort
   const gpu: Gpu = await openGpu(config.gpu.preset);
   const cache = createTrialCache();
   cache.models.set(modelKey(config), model);
+  await keepTokens(cache.tokens, config, data, model.tokenizer);
   const autotuner = await openAutotuner(config, gpu);
   return { config, studyId, gpu, autotuner, data, model, signal, cache };
 }

@@ -3,7 +3,7 @@ import { join } from "node:path";
 import type { Config } from "../config/schema.ts";
 import { criterionTexts } from "../data/criterion_texts.ts";
 import { type Dataset, type Example, loadDataset } from "../data/dataset.ts";
-import { type EncodedInput, encodeExamples, type EncodingCounts } from "../data/encoding.ts";
+import { type EncodedInput, encodeExamples, type EncodingCounts, type TokenisedText } from "../data/encoding.ts";
 import type { EncodingOptions } from "../data/input_frame.ts";
 import { declaredSplits, type Split, splitExamples, SPLITS } from "../data/splits.ts";
 import { writeSyntheticDataset } from "../data/synthetic.ts";
@@ -140,9 +140,21 @@ export interface EncodedSplits {
   readonly counts: Record<Split, EncodingCounts>;
 }
 
-/** Tokenises all splits. @throws an input error when posts have no room beside what stands before them */
-export function encodeSplits(data: SplitDataset, tokenizer: Tokenizer, options: EncodingOptions): EncodedSplits {
-  const encoded = SPLITS.map((split) => [split, encodeExamples(data.splits[split], tokenizer, options)] as const);
+/**
+ * Encodes all splits.
+ *
+ * @param tokenised texts that have been tokenised before, by this tokenizer
+ * @throws an input error when posts have no room beside what stands before them
+ */
+export function encodeSplits(
+  data: SplitDataset,
+  tokenizer: Tokenizer,
+  options: EncodingOptions,
+  tokenised?: ReadonlyMap<string, TokenisedText>,
+): EncodedSplits {
+  const encoded = SPLITS.map((split) =>
+    [split, encodeExamples(data.splits[split], tokenizer, options, tokenised)] as const
+  );
   return {
     splits: Object.fromEntries(encoded.map(([split, one]) => [split, one.inputs])) as EncodedSplits["splits"],
     counts: Object.fromEntries(encoded.map(([split, one]) => [split, one.counts])) as EncodedSplits["counts"],

@@ -11,7 +11,7 @@ import { locateDataset } from "../data/dataset_source.ts";
 import { readTables, type Tables } from "../data/tables.ts";
 import { listStudies, openStudyDatabase } from "../hpo/study_db.ts";
 import { listCheckpoints } from "../storage/checkpoint.ts";
-import { checkpointsFolder, postTextFolder, studyDatabasePath } from "../storage/layout.ts";
+import { checkpointsFolder, postTextFolder, studyDatabasePath, tokensFolder } from "../storage/layout.ts";
 import { WinnowError } from "../support/errors.ts";
 import { isThere } from "../support/file_system.ts";
 import { ARTIFACTS_FOLDER } from "../tracking/mlflow_db.ts";
@@ -61,12 +61,15 @@ export async function findPosts(
   const sentences = new Set(datasets.flatMap((one) => sentencesOfPosts(one, wanted)));
   const known = new Set(datasets.flatMap(({ tables }) => tables.posts.map(({ postId }) => postId)));
   const translations = translationsFolder(experiments);
-  const findings: PostFinding[] = await findTranslations(translations, sentences);
+  const findings: PostFinding[] = [
+    ...await findTranslations(translations, sentences),
+    ...await findTokens(tokensFolder(experiments)),
+  ];
 
   const folders = [experiments, ...artifactFolders(experiments, studies)];
   for (const folder of folders) {
     for (const file of await findPostFiles(folder, wanted, (text) => notes.push(text))) {
-      if (file.path.startsWith(join(translations, "/"))) continue;
+      if ([translations, tokensFolder(experiments)].some((own) => file.path.startsWith(join(own, "/")))) continue;
       findings.push({ ...file, reason: `${count(file)} of the posts${effect(experiments, file.path)}` });
     }
   }
@@ -189,6 +192,17 @@ async function findTranslations(folder: string, sentences: ReadonlySet<string>):
     }
   }
   return found;
+}
+
+/** All tokens that are kept: whose they are does not stand there, and they are soon made again. */
+async function findTokens(folder: string): Promise<PostFinding[]> {
+  const files = await Array.fromAsync(Deno.readDir(folder)).catch(() => []);
+  return await Promise.all(files.map(async ({ name }): Promise<PostFinding> => {
+    const path = join(folder, name);
+    const { size: bytes } = await Deno.lstat(path);
+    const reason = "tokens of posts, maybe of these; made again when they are needed";
+    return { path, action: "remove", bytes, reason, execute: () => Deno.remove(path) };
+  }));
 }
 
 /** What holds the posts and is not Winnow's to change, or cannot be taken apart. */

@@ -39,6 +39,7 @@ import {
 } from "./model_source.ts";
 import { preflight } from "./preflight.ts";
 import type { StudyStorage } from "./study_storage.ts";
+import { keepTokens } from "./token_cache.ts";
 import type { TrialCache } from "./trial_cache.ts";
 import { encoderRecord, tuningSignature } from "./tuning.ts";
 
@@ -84,6 +85,7 @@ export async function trialContext(study: StudyContext, params: Params): Promise
   const model = study.cache.models.get(key) ?? await askHub(study, open);
   study.cache.models.set(key, model);
   checkModel(config, model);
+  await keepTokens(study.cache.tokens, config, study.data, model.tokenizer);
   return { ...study, config, model };
 }
 
@@ -93,7 +95,8 @@ export function encodedSplits({ config, data, model, cache }: StudyContext): Enc
   const known = cache.encoded.get(tokenizer) ?? new Map<string, EncodedSplits>();
   cache.encoded.set(tokenizer, known);
   const key = JSON.stringify(inputRecord(config, data));
-  const encoded = known.get(key) ?? encodeSplits(data, tokenizer, encodingOptions(config, data.dataset.criteria));
+  const encoded = known.get(key) ??
+    encodeSplits(data, tokenizer, encodingOptions(config, data.dataset.criteria), cache.tokens.get(tokenizer));
   known.set(key, encoded);
   return encoded;
 }

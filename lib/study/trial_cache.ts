@@ -1,4 +1,5 @@
 /** What the trials of a study hand on to one another, so that nothing is made twice. */
+import type { TokenisedText } from "../data/encoding.ts";
 import type { EncodedSplits } from "./data_source.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import type { TrainingAugmentation } from "./augmentation.ts";
@@ -11,6 +12,8 @@ import { createGapClock, type GapClock } from "./trial_gap.ts";
 export interface TrialCache {
   /** Models by `modelKey`. */
   readonly models: Map<string, ModelSource>;
+  /** Texts of the posts as each tokenizer cuts them, where that is kept on disk. */
+  readonly tokens: Map<Tokenizer, ReadonlyMap<string, TokenisedText>>;
   /** Encoded splits by tokenizer and what `encodedSplits` depends on in the configuration. */
   readonly encoded: Map<Tokenizer, Map<string, EncodedSplits>>;
   /** Augmented copies of the training split by all that they depend on. */
@@ -26,6 +29,7 @@ export interface TrialCache {
 export function createTrialCache(): TrialCache {
   return {
     models: new Map(),
+    tokens: new Map(),
     encoded: new Map(),
     augmented: new Map(),
     // An eighth of the memory that is there: on a software adapter the engine takes its own from it too.

@@ -187,6 +187,24 @@ export async function writeFile(fs: FileSystem, path: string, data: string | Uin
   }
 }
 
+/** A file's bytes. @throws what the file system throws */
+export async function readBytes(fs: FileSystem, path: string): Promise<Uint8Array<ArrayBuffer>> {
+  const { size } = await fs.status(path);
+  const bytes = new Uint8Array(size);
+  const file = await fs.openForReading(path);
+  try {
+    let filled = 0;
+    while (filled < size) {
+      const read = await file.read(bytes.subarray(filled));
+      if (read === null) break;
+      filled += read;
+    }
+    return bytes.subarray(0, filled);
+  } finally {
+    file.close();
+  }
+}
+
 /** A whole file as text. */
 export async function readText(fs: FileSystem, path: string): Promise<string> {
   const { size } = await fs.status(path);

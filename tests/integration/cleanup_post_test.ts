@@ -86,6 +86,10 @@ Deno.test("a post is taken out of samples, translations, logs, reports and the t
     });
     await Deno.writeTextFile(text, `2026-01-31 12:00:00 WARNING data odd post_id=${id} row=3\n`, { append: true });
 
+    const tokens = join(experiments, "data", "tokens");
+    await Deno.mkdir(tokens);
+    await Deno.writeFile(join(tokens, "0123.tokens"), Uint8Array.of(1, 2, 3));
+
     const before = hashes(experiments);
     let listed: CleanupReport;
     await t.step("it lists what would change, and changes nothing", async () => {
@@ -96,7 +100,9 @@ Deno.test("a post is taken out of samples, translations, logs, reports and the t
       const translated = listed.items.filter(({ path }) => path.includes("back_translation"));
       assert.equal(translated.length, 2 * sentences.get(post)!.length);
       assert.ok(listed.items.indexOf(translated.at(-1)!) < listed.items.findIndex(({ path }) => path.endsWith(".csv")));
-      assert.equal(listed.items.length - translated.length, 2 + 2 * 3 + 2);
+      assert.equal(listed.items.length - translated.length, 2 + 2 * 3 + 2 + 1);
+      const [ofTokens] = listed.items.filter(({ path }) => path.endsWith("0123.tokens"));
+      assert.deepEqual([ofTokens!.action, ofTokens!.bytes], ["remove", 3]);
       assert.match(
         listed.items.find(({ path }) => path.endsWith("redsm5_posts.csv"))!.reason,
         /^1 row of the posts; studies on this sample can be neither resumed/,
