@@ -23,7 +23,7 @@ import {
 } from "../support/commands.ts";
 import { assertRefused } from "../support/refusals.ts";
 
-/** Two epochs of 22 steps, the first of which is the better one by this metric. */
+/** Two epochs of 21 steps, the first of which is the better one by this metric. */
 const RUN = [
   ...TINY,
   "training.batch_size=2",
@@ -32,7 +32,7 @@ const RUN = [
   "study.metric=criteria_macro_pr_auc",
   "seed=4",
 ];
-const STEPS = 22;
+const STEPS = 21;
 
 /** What a study came to, without ids, times and places. */
 interface Outcome {
@@ -209,14 +209,14 @@ Deno.test("a trial ends in the same bits however it was interrupted", async (t) 
 
     await t.step("the same seed twice: the same SHA-256 of the weights, the same metrics", async () => {
       const { weights, best } = expected.trials[0]!;
-      assert.deepEqual(Object.keys(weights), ["step_00000022", "step_00000044"]);
-      assert.equal(best, "step_00000022", "the best epoch is not the last one");
+      assert.deepEqual(Object.keys(weights), ["step_00000021", "step_00000042"]);
+      assert.equal(best, "step_00000021", "the best epoch is not the last one");
       assertNothingDoubled(place("first"));
       assert.deepEqual((await runs.second).outcome, expected);
     });
 
     await t.step("another seed: other weights", async () => {
-      const last = (one: Outcome) => one.trials[0]!.weights["step_00000044"];
+      const last = (one: Outcome) => one.trials[0]!.weights["step_00000042"];
       assert.notEqual(last((await runs.other).outcome), last(expected));
     });
 
@@ -285,7 +285,7 @@ Deno.test("with activations in 16 bits a killed trial ends in the same bits, and
     const moments = [{ ...at("SIGKILL", STEPS + 3, STEPS), saved: [["epoch", STEPS]] as Saved }];
     assert.deepEqual(await interrupted(killed, settings, moments), outcome(whole, result));
     for (const experiments of [whole, killed]) {
-      const last = join(trialFolders(experiments)[0]!, "checkpoints", "step_00000044", "trainer_state.json");
+      const last = join(trialFolders(experiments)[0]!, "checkpoints", "step_00000042", "trainer_state.json");
       // Steps of both processes, none of which overflowed.
       assert.deepEqual(readJson(last).loss_scale, { scale: 65536, good_steps: 2 * STEPS });
     }
@@ -322,8 +322,8 @@ Deno.test("so does one with Lion, rates by depth, an average of the weights and 
     ]);
     const rates = loggedEvents(expected).filter(({ message }) => message === "step")
       .map(({ context }) => context.learning_rate);
-    // 5 of 44 steps of warmup.
-    assert.deepEqual([rates.length, rates[0], rates[5], rates[44 - 1]], [44, 0, 1e-3, 1e-3 * (1 - 38 / 39)]);
+    // 5 of 42 steps of warmup.
+    assert.deepEqual([rates.length, rates[0], rates[5], rates[42 - 1]], [42, 0, 1e-3, 1e-3 * (1 - 36 / 37)]);
   });
 });
 
