@@ -4,7 +4,7 @@ import { join } from "node:path";
 import { loggedEvents, resultOf, runCommand, startCommand, TINY, withFolder } from "../support/commands.ts";
 import { readMlflow, type ReadRun, startRealServer } from "../support/mlflow_python.ts";
 
-/** Two epochs of 22 steps. */
+/** Two epochs of 21 steps. */
 const RUN = [
   ...["--json", "--mode", "single", ...TINY, "training.batch_size=2", "training.learning_rate=3e-3", "seed=4"],
   ...["training.log_every=2", "training.early_stopping=null", "study.metric=criteria_macro_pr_auc"],
