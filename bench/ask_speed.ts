@@ -9,7 +9,7 @@ import type { FrozenTrial, StudyHistory } from "../lib/hpo/trial.ts";
 import { askPython } from "../tests/support/python.ts";
 import { runTrial } from "./search_loop.ts";
 import type { Suggest } from "./search_objectives.ts";
-import { median } from "./search_quality.ts";
+import { median } from "../lib/support/median.ts";
 
 /** A parameter and what others have to be for it to be asked for. */
 type Conditional = readonly [Distribution, Readonly<Record<string, Category>> | null];

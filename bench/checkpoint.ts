@@ -16,6 +16,7 @@ import { checkpointTensors } from "../lib/train/parameter_arrays.ts";
 import { createPace } from "../lib/train/pace.ts";
 import { copyState, initialState, type StateCopy, writeCopy } from "../lib/train/state.ts";
 import { planSmall, randomBatch, stepOptions } from "../tests/support/small_engine.ts";
+import { median } from "../lib/support/median.ts";
 
 const { values } = parseArgs({
   options: {
@@ -76,7 +77,6 @@ const step = async () => {
   await pace.drain();
   return performance.now() - started;
 };
-const median = (numbers: readonly number[]) => numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!;
 const timed = async (work: () => Promise<unknown>) => {
   const started = performance.now();
   await work();

@@ -4,6 +4,7 @@
  * well the cores are kept busy.
  */
 import process from "node:process";
+import { median } from "../lib/support/median.ts";
 
 /** One way to compute an operation. */
 export interface Contender {
@@ -23,9 +24,6 @@ export interface Timing {
 }
 
 const MOST_RUNS = 4096;
-
-/** The middle of some numbers. */
-export const median = (values: readonly number[]): number => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 
 /** Largest absolute difference, which for NaN and for other lengths is NaN. */
 export function largestDifference(x: readonly Float32Array[], y: readonly Float32Array[]): number {

@@ -10,6 +10,7 @@ import { parseArgs } from "node:util";
 import { openGpu } from "../lib/gpu/device.ts";
 import { gemmDispatch, type GemmPreset, type GemmRequest } from "../lib/gpu/gemm.ts";
 import { gemmCandidates, tunedRequest, tuneGemm, tuningKey } from "../lib/gpu/tune.ts";
+import { median } from "../lib/support/median.ts";
 
 const { values: options } = parseArgs({
   options: {
@@ -22,7 +23,6 @@ const gpu = await openGpu((options.preset ?? "auto") as GemmPreset | "auto");
 const { preset, subgroupSize } = gpu;
 const tokens = Number(options.tokens);
 const say = (line: string) => options.json || console.log(line);
-const median = (values: readonly number[]) => values.toSorted((x, y) => x - y)[values.length >> 1]!;
 
 /** The largest product of each layout and epilogue that a layer of width h and inner width f trains with. */
 const products = (h: number, f: number): Omit<GemmRequest, "preset" | "subgroupSize">[] => [

@@ -4,7 +4,20 @@
  */
 import type { Gpu } from "../lib/gpu/device.ts";
 import type { Kernel, Pipeline } from "../lib/gpu/kernel.ts";
+import type { StepScalars } from "../lib/gpu/program.ts";
 import { type Constants } from "../lib/gpu/template.ts";
+
+/** The scalars of a step for programs that are no step of training. */
+export const SCALARS: StepScalars = {
+  seed: 1,
+  draw: 0,
+  slot: 0,
+  learningRate: 0,
+  biasCorrection1: 1,
+  biasCorrection2: 1,
+  criteriaScale: 1,
+  spanScale: 1,
+};
 
 /** A storage buffer that holds `values`, or as many undefined floats as a number says. */
 export function storageBuffer(device: GPUDevice, values: Float32Array<ArrayBuffer> | number): GPUBuffer {

@@ -19,7 +19,7 @@ import { packBatch } from "../lib/model/inputs.ts";
 import { loadTokenizer } from "../lib/text/load_tokenizer.ts";
 import { goEmotionsToDataset } from "../tests/fixtures/goemotions_to_dataset.ts";
 import { dataFolder, tweetsToDataset } from "../tests/fixtures/tweets_to_dataset.ts";
-import { median } from "./contenders.ts";
+import { median } from "../lib/support/median.ts";
 import { startEngine } from "./peers/protocol.ts";
 import { peerScript, python } from "./peers/python.ts";
 

@@ -1,7 +1,7 @@
 /** One op of the graph as a contender: its forward pass, or forward and backward, as training runs them. */
 import { createArena, layoutSequential } from "../lib/gpu/arena.ts";
 import type { Gpu } from "../lib/gpu/device.ts";
-import { createStepRing } from "../lib/gpu/program.ts";
+import { createStepRing, runInOnePass } from "../lib/gpu/program.ts";
 import { createReadback } from "../lib/gpu/readback.ts";
 import { differentiate } from "../lib/graph/autodiff.ts";
 import { compile, resolve } from "../lib/graph/compile.ts";
@@ -9,6 +9,7 @@ import { createGraph, type Graph, targetOf } from "../lib/graph/graph.ts";
 import { planMemory } from "../lib/graph/plan.ts";
 import { elementCount, type Tensor } from "../lib/graph/tensor.ts";
 import type { Contender } from "./contenders.ts";
+import { SCALARS } from "./gpu.ts";
 
 /** A tensor that the op reads. */
 export interface OpInput {
@@ -60,23 +61,7 @@ export function openOp<Name extends string>(gpu: Gpu, { inputs, build, dout }: O
     size: elementCount(tensor.shape) * 4,
   }));
   const readback = createReadback(gpu, slices.reduce((sum, { size }) => sum + size, 4));
-  const encode = (count: number) => {
-    const offset = ring.push({
-      seed: 1,
-      draw: 0,
-      slot: 0,
-      learningRate: 0,
-      biasCorrection1: 1,
-      biasCorrection2: 1,
-      criteriaScale: 1,
-      spanScale: 1,
-    });
-    const encoder = gpu.device.createCommandEncoder();
-    const pass = encoder.beginComputePass();
-    for (let i = 0; i < count; i++) program.encode(pass, offset);
-    pass.end();
-    gpu.device.queue.submit([encoder.finish()]);
-  };
+  const encode = (count: number) => runInOnePass(gpu, new Array(count).fill(program), ring.push(SCALARS));
   return {
     name: "winnow",
     async run(count) {

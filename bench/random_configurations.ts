@@ -15,6 +15,7 @@ import {
   STEPS,
   tryConfiguration,
 } from "./configuration_sample.ts";
+import { median } from "../lib/support/median.ts";
 
 const { values } = parseArgs({
   options: {
@@ -33,7 +34,6 @@ function number(name: "count" | "seed" | "from"): number {
   return value;
 }
 
-const median = (numbers: readonly number[]) => numbers.toSorted((a, b) => a - b)[Math.floor(numbers.length / 2)];
 const fall = ({ overfit }: ConfigurationResult) => overfit === null ? NaN : overfit.last.loss / overfit.first.loss;
 
 const oneRose = ({ first, last }: NonNullable<ConfigurationResult["overfit"]>) =>

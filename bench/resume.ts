@@ -9,6 +9,7 @@ import { join } from "node:path";
 import { DatabaseSync } from "node:sqlite";
 import { parseArgs } from "node:util";
 import { runCommand, startCommand, type Task, TINY, trialFolders, withFolder } from "../tests/support/commands.ts";
+import { median } from "../lib/support/median.ts";
 
 const { values } = parseArgs({
   options: {
@@ -18,7 +19,6 @@ const { values } = parseArgs({
   },
 });
 const rounds = Number(values.rounds), count = Number(values.trials);
-const median = (numbers: readonly number[]) => Math.round(numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!);
 
 const COMMON = [
   ...["--json", ...TINY, "training.epochs=50", "training.early_stopping=null", "training.log_every=1"],
@@ -150,10 +150,10 @@ await withFolder(async (folder) => {
     rounds,
     trials: count,
     /** `train --help`: the runtime and all modules. */
-    help_ms: median(bare),
-    train_to_first_step_ms: median(fresh),
-    resume_to_first_step_ms: median(resumed),
-    resume_of_many_trials_to_first_step_ms: median(resumedLarge),
+    help_ms: Math.round(median(bare)),
+    train_to_first_step_ms: Math.round(median(fresh)),
+    resume_to_first_step_ms: Math.round(median(resumed)),
+    resume_of_many_trials_to_first_step_ms: Math.round(median(resumedLarge)),
   };
   console.log(values.json ? JSON.stringify(result) : result);
 });

@@ -6,6 +6,7 @@
 import { tpeSampler } from "../lib/hpo/samplers/tpe.ts";
 import { bestAfter, search } from "./search_loop.ts";
 import { type ObjectiveName, OBJECTIVES } from "./search_objectives.ts";
+import { median } from "../lib/support/median.ts";
 
 /** Trials after which the best value is taken. */
 export const COUNTS = [25, 50, 100] as const;
@@ -26,13 +27,6 @@ export interface Comparison {
   readonly share: number;
   /** One-sided: how likely a share this low is if the two are as good as one another. Small: Winnow is worse. */
   readonly p: number;
-}
-
-/** The middle value. */
-export function median(values: readonly number[]): number {
-  const sorted = [...values].sort((a, b) => a - b);
-  const middle = sorted.length >> 1;
-  return sorted.length % 2 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
 }
 
 /** Φ(z) to 7 digits (Abramowitz and Stegun, 26.2.17). */

@@ -29,6 +29,7 @@ import { checkpointTensors } from "../lib/train/parameter_arrays.ts";
 import { type EngineOptions, planEngine } from "../lib/train/engine_plan.ts";
 import { productShare, profileStep } from "../lib/train/profile.ts";
 import { compare, type Peer, PEERS } from "./peers/compare.ts";
+import { median } from "../lib/support/median.ts";
 
 const { values } = parseArgs({
   options: {
@@ -241,10 +242,9 @@ for (let i = 0; i < steps; i++) {
   times.push(one.milliseconds);
   loss = one.loss;
 }
-times.sort((a, b) => a - b);
-const median = times[times.length >> 1]!;
+const stepMs = median(times);
 const perToken = layers * (8 * hidden * hidden + 4 * hidden * ffn + 4 * length * hidden);
-const gflops = (3 * perToken * tokens) / median / 1e6;
+const gflops = (3 * perToken * tokens) / stepMs / 1e6;
 const gpuBytes = gpu.allocatedBytes;
 const products = profileSteps > 0 && gpu.features.has("timestamp-query")
   ? productShare(
@@ -265,10 +265,10 @@ const result = {
   tuning,
   shape: { layers, hidden, heads, ffn, vocab, batch, length, criteria, dropout },
   steps,
-  step_ms: Number(median.toFixed(2)),
-  step_ms_min: Number(times[0]!.toFixed(2)),
+  step_ms: Number(stepMs.toFixed(2)),
+  step_ms_min: Number(Math.min(...times).toFixed(2)),
   first_step_ms: Number(first.milliseconds.toFixed(1)),
-  tokens_per_second: Math.round((tokens / median) * 1000),
+  tokens_per_second: Math.round((tokens / stepMs) * 1000),
   gflops: Number(gflops.toFixed(2)),
   dispatches: plan.training.get(length)!.graph.calls.length + plan.optimizer.graph.calls.length,
   gemm_ms: rounded(products?.gemmMs),

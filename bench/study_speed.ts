@@ -10,6 +10,7 @@ import { randomSampler } from "../lib/hpo/samplers/random.ts";
 import type { Sampler } from "../lib/hpo/samplers/sampler.ts";
 import { tpeSampler } from "../lib/hpo/samplers/tpe.ts";
 import { createStudy, type Study, type Trial } from "../lib/hpo/study.ts";
+import { median } from "../lib/support/median.ts";
 
 const { values } = parseArgs({
   options: {
@@ -72,12 +73,6 @@ function optuna(path: string, sampler: string): { seconds: number; version: stri
   if (!success) throw new Error(`study_speed.py failed:\n${new TextDecoder().decode(stderr)}`);
   return JSON.parse(new TextDecoder().decode(stdout));
 }
-
-const median = (numbers: readonly number[]): number => {
-  const sorted = [...numbers].sort((a, b) => a - b);
-  const half = Math.floor(sorted.length / 2);
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
-};
 
 const results = [];
 for (const sampler of Object.keys(samplers)) {

@@ -8,6 +8,7 @@
 import { join } from "node:path";
 import { parseArgs } from "node:util";
 import { resultOf, runCommand, startCommand, trialFolders, withFolder } from "../tests/support/commands.ts";
+import { median } from "../lib/support/median.ts";
 
 const { values, positionals } = parseArgs({
   allowPositionals: true,
@@ -20,7 +21,6 @@ const { values, positionals } = parseArgs({
 });
 const rounds = Number(values.rounds), trials = Number(values.trials);
 const COMMON = ["--json", "--config", values.config, ...positionals];
-const median = (numbers: readonly number[]) => Math.round(numbers.toSorted((a, b) => a - b)[numbers.length >> 1]!);
 
 const hasStepped = (experiments: string) =>
   trialFolders(experiments).some((folder) => {
@@ -70,8 +70,8 @@ await withFolder(async (folder) => {
     config: values.config,
     rounds,
     trials,
-    start_to_first_step_cold_ms: median(cold),
-    start_to_first_step_warm_ms: median(warm),
+    start_to_first_step_cold_ms: Math.round(median(cold)),
+    start_to_first_step_warm_ms: Math.round(median(warm)),
     gap: trial_gaps,
   };
   console.log(values.json ? JSON.stringify(result) : result);

@@ -8,6 +8,7 @@ import { fileURLToPath } from "node:url";
 import { forwardFlops, type ModelShape } from "./encoder_model.ts";
 import { type Engine, type Mode, startEngine, type Turn } from "./protocol.ts";
 import { peerScript, python } from "./python.ts";
+import { median } from "../../lib/support/median.ts";
 
 /** The engines that Winnow is compared with. */
 export const PEERS = ["jax-js", "tfjs", "torch", "onnx"] as const;
@@ -98,8 +99,6 @@ async function commandOf(name: "winnow" | Peer, options: Comparison, folder: str
     }
   }
 }
-
-const median = (values: readonly number[]) => values.toSorted((a, b) => a - b)[values.length >> 1]!;
 
 /**
  * @param say is told what goes on

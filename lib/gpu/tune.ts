@@ -8,6 +8,7 @@
  */
 import { createHash } from "node:crypto";
 import { WinnowError } from "../support/errors.ts";
+import { median } from "../support/median.ts";
 import type { Gpu } from "./device.ts";
 import { type GemmDispatch, gemmDispatch, type GemmRequest, generalDispatch } from "./gemm.ts";
 import {
@@ -17,8 +18,9 @@ import {
   TILED_VARIANT_NAMES,
   tiledDemand,
 } from "./gemm_variants.ts";
-import { createStepRing, type Program, recordProgram } from "./program.ts";
+import { createStepRing, type Program, recordProgram, runInOnePass } from "./program.ts";
 import { createReadback } from "./readback.ts";
+import { createDispatchTimer } from "./timer.ts";
 import { createOperands, operandBytes, type Operands } from "./tune_operands.ts";
 
 /** Turns before the times count, and turns that count. */
@@ -131,56 +133,24 @@ function difference(
   }
 }
 
-/** Runs a program in a pass of its own, with its times in two places of `queries` where that is given. */
-function submit(gpu: Gpu, program: Program, queries?: { readonly set: GPUQuerySet; readonly at: number }): void {
-  const encoder = gpu.device.createCommandEncoder({ label: program.label });
-  const pass = encoder.beginComputePass(
-    queries
-      ? {
-        timestampWrites: {
-          querySet: queries.set,
-          beginningOfPassWriteIndex: queries.at,
-          endOfPassWriteIndex: queries.at + 1,
-        },
-      }
-      : {},
-  );
-  program.encode(pass, 0);
-  pass.end();
-  gpu.device.queue.submit([encoder.finish()]);
-}
-
 /** Times of every program in every turn, in microseconds: [program][turn]. */
 async function timeInTurns(gpu: Gpu, programs: readonly Program[], turns: number): Promise<number[][]> {
-  const count = 2 * turns * programs.length;
-  const set = gpu.device.createQuerySet({ type: "timestamp", count });
-  const usage = GPUBufferUsage.QUERY_RESOLVE | GPUBufferUsage.COPY_SRC;
-  const resolved = gpu.createBuffer("tuning times", 8 * count, usage);
-  const readback = createReadback(gpu, 8 * count);
+  const timer = createDispatchTimer(gpu, turns * programs.length);
   try {
     for (let turn = 0; turn < turns; turn++) {
-      programs.forEach((program, i) => submit(gpu, program, { set, at: 2 * (turn * programs.length + i) }));
+      for (const program of programs) timer.runWhole([program], 0);
     }
-    const encoder = gpu.device.createCommandEncoder();
-    encoder.resolveQuerySet(set, 0, count, resolved, 0);
-    gpu.device.queue.submit([encoder.finish()]);
-    readback.enqueue({ buffer: resolved, offset: 0, size: 8 * count });
-    const [bytes] = await readback.flush();
-    const times = new BigUint64Array(bytes!);
+    const spans = await timer.read();
     return programs.map((_, i) =>
       Array.from({ length: turns }, (_, turn) => {
-        const at = 2 * (turn * programs.length + i);
-        return Number(times[at + 1]! - times[at]!) / 1000;
+        const { begin, end } = spans[turn * programs.length + i]!;
+        return (end - begin) / 1000;
       })
     );
   } finally {
-    readback.destroy();
-    gpu.destroyBuffer(resolved);
-    set.destroy();
+    timer.destroy();
   }
 }
-
-const median = (values: readonly number[]): number => values.toSorted((x, y) => x - y)[values.length >> 1]!;
 
 /**
  * Tries the candidates of a product at its tuned shape and chooses the fastest of those that are right.
@@ -204,7 +174,7 @@ export async function tuneGemm(
     try {
       reference.reset();
       const program = recordProgram(gpu, "plain product", ring, reference.dispatches(referenceDispatch(tried)));
-      submit(gpu, program);
+      runInOnePass(gpu, [program], 0);
       program.destroy();
       return await readPieces(gpu, reference);
     } finally {
@@ -221,7 +191,7 @@ export async function tuneGemm(
       try {
         program = recordProgram(gpu, `tuned ${variant}`, ring, operands.dispatches(plan));
         operands.reset();
-        submit(gpu, program);
+        runInOnePass(gpu, [program], 0);
         const found = await readPieces(gpu, operands);
         const digest = createHash("sha256");
         for (const { buffer } of found) digest.update(new Uint8Array(buffer as ArrayBuffer));

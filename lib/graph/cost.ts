@@ -69,10 +69,11 @@ function transfers({ kernel, constants }: KernelCall): ReadonlyMap<string, numbe
   return known;
 }
 
+const elementBytes = ({ element }: Tensor): number => element === "f16" ? 2 : 4;
+
 /** Bytes of the elements of what is bound: rows of padding are not counted. */
 function boundBytes(bound: Tensor | TensorWindow): number {
-  if ("tensor" in bound) return bound.size;
-  return elementCount(bound.shape) * (bound.element === "f16" ? 2 : 4);
+  return "tensor" in bound ? bound.size : elementCount(bound.shape) * elementBytes(bound);
 }
 
 /** Tables of which the embedding kernels touch a row for each token at most. */
@@ -83,12 +84,6 @@ const TABLES: Readonly<Record<string, string>> = {
   dtable: "dx",
 };
 
-/** The part of its operands that a slice of a product over tokens reads. */
-function sliceShare({ dims, bindings: { a } }: KernelCall): number {
-  if (dims["first"] === undefined || a === undefined || "tensor" in a) return 1;
-  return dims["rows"]! * dims["m"]! / elementCount(a.shape);
-}
-
 /**
  * The least that a call costs.
  *
@@ -96,12 +91,18 @@ function sliceShare({ dims, bindings: { a } }: KernelCall): number {
  */
 export function callCost(call: KernelCall, keys?: number): CallCost {
   let bytes = 0;
+  const product = gemmProduct(call);
+  // A product may be one of several over slices of its operands.
+  const operandBytes = (name: string) => {
+    const bound = call.bindings[name];
+    if (!product || !bound || "tensor" in bound || name !== "a" && name !== "b") return Infinity;
+    return product.k * (name === "a" ? product.m : product.n) * elementBytes(bound);
+  };
   for (const [name, times] of transfers(call)) {
     const bound = call.bindings[name];
     if (!bound) continue;
     const rows = call.kernel.name.startsWith("embedding_") ? call.bindings[TABLES[name] ?? ""] : undefined;
-    const share = name === "a" || name === "b" ? sliceShare(call) : 1;
-    bytes += times * share * Math.min(boundBytes(bound), rows ? boundBytes(rows) : Infinity);
+    bytes += times * Math.min(boundBytes(bound), rows ? boundBytes(rows) : Infinity, operandBytes(name));
   }
   return { flops: flopsOf(call, keys), bytes };
 }

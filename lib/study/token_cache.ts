@@ -14,6 +14,7 @@ import { type TokenisedText, tokeniseText } from "../data/encoding.ts";
 import { makeFolder, writeFileAtomic } from "../storage/atomic_file.ts";
 import { freeBytes } from "../storage/free_space.ts";
 import { tokensFolder } from "../storage/layout.ts";
+import { errorCode, WinnowError } from "../support/errors.ts";
 import { diskFileSystem, type FileSystem, readBytes } from "../support/file_system.ts";
 import type { Tokenizer } from "../text/tokenizer.ts";
 import { type SplitDataset, SPLITS } from "./data_source.ts";
@@ -112,8 +113,9 @@ export async function cachedTokens(
       await makeFolder(folder, fs);
       await writeFileAtomic(path, pieces(encode(tokens)), fs);
     }
-  } catch {
-    // As without a cache.
+  } catch (error) {
+    // As without a cache; what is no refusal of the file system is a bug.
+    if (!(error instanceof WinnowError) && errorCode(error) === "") throw error;
   }
   return tokens;
 }

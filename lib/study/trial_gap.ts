@@ -2,6 +2,7 @@
  * The time between two trials, when the GPU learns nothing: from a trial's last evaluation to the first step of the next, by
  * what it goes into.
  */
+import { median } from "../support/median.ts";
 
 /** What happens between two trials, in order. */
 export const GAP_PHASES = [
@@ -75,11 +76,6 @@ export function createGapClock(now: () => number = () => performance.now()): Gap
 }
 
 const none = () => Object.fromEntries(GAP_PHASES.map((phase) => [phase, 0])) as Record<keyof GapSeconds, number>;
-
-const median = (values: readonly number[]) => {
-  const sorted = values.toSorted((a, b) => a - b), middle = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[middle]! : (sorted[middle - 1]! + sorted[middle]!) / 2;
-};
 
 /** What gaps come to; undefined where there are none. */
 export function summariseGaps(gaps: readonly TrialGap[]) {

@@ -7,6 +7,7 @@ import type { ProgramRunner } from "../gpu/program.ts";
 import { createDispatchTimer, type TickSpan } from "../gpu/timer.ts";
 import { type CallCost, callCost, callName, isGemm } from "../graph/cost.ts";
 import type { KernelCall } from "../graph/graph.ts";
+import { median } from "../support/median.ts";
 import type { Engine, StepOptions } from "./engine.ts";
 
 /** The parts of a step, in order: forward includes the losses and their derivatives by the logits. */
@@ -63,12 +64,6 @@ export interface ProfileOptions {
   readonly signal?: AbortSignal;
   /** Told how many of all steps are done. */
   onStep?(done: number, all: number): void;
-}
-
-/** The middle one, or of an even number the mean of the two in the middle. */
-export function median(values: readonly number[]): number {
-  const sorted = values.toSorted((a, b) => a - b), half = sorted.length >> 1;
-  return sorted.length % 2 === 1 ? sorted[half]! : (sorted[half - 1]! + sorted[half]!) / 2;
 }
 
 /** Keys that attention walks over in a batch: up to the last of each text, all where a text has none. */

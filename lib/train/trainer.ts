@@ -322,7 +322,7 @@ async function train(options: FitOptions, saves: Background): Promise<FitResult>
       seconds: (performance.now() - started) / 1000,
     };
     if (!foremost || sign * value > sign * foremost.value) foremost = { step: state.step, value, posts };
-    const gain = state.best === null ? Infinity : direction === "maximize" ? value - state.best : state.best - value;
+    const gain = state.best === null ? Infinity : sign * (value - state.best);
     const improved = gain > (state.best === null ? 0 : patience?.min_delta ?? 0);
     state.best = improved ? value : state.best;
     state.epochs_since_best = improved ? 0 : state.epochs_since_best + 1;

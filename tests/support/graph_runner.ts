@@ -14,6 +14,7 @@ import { createGraph, defineOp, type Graph, type Target, targetOf } from "../../
 import { accumulate, copy } from "../../lib/graph/ops/elementwise.ts";
 import { planMemory } from "../../lib/graph/plan.ts";
 import { elementCount, type ElementType, type Tensor } from "../../lib/graph/tensor.ts";
+import { SCALARS } from "../../bench/gpu.ts";
 
 /** The values of an input; numbers become f32. */
 export type Values = Float32Array | Uint32Array;
@@ -68,18 +69,6 @@ export function variantsInTurn(first: number): NonNullable<Target["variantOf"]> 
     return TILED_VARIANT_NAMES[(places.get(key)! + first) % TILED_VARIANT_NAMES.length];
   };
 }
-
-/** The step scalars unless a run says otherwise. */
-export const SCALARS: StepScalars = {
-  seed: 1,
-  draw: 0,
-  slot: 0,
-  learningRate: 0,
-  biasCorrection1: 1,
-  biasCorrection2: 1,
-  criteriaScale: 1,
-  spanScale: 1,
-};
 
 /** What a graph is made of: its inputs and the ops on them. */
 export interface GraphCase<Name extends string, Output extends string> {

@@ -14,7 +14,7 @@ import {
 } from "../../lib/graph/optimizer.ts";
 import { layoutParameters } from "../../lib/graph/parameters.ts";
 import { planMemory } from "../../lib/graph/plan.ts";
-import { SCALARS } from "./graph_runner.ts";
+import { SCALARS } from "../../bench/gpu.ts";
 
 /** A parameter to be optimized. */
 export interface OptimizedParameter {

@@ -5,7 +5,8 @@ import type { KernelCall } from "../../lib/graph/graph.ts";
 import { profileFigures, profileSchema } from "../../lib/report/profile.ts";
 import { profileTable } from "../../lib/report/profile_table.ts";
 import { profileTrace } from "../../lib/report/profile_trace.ts";
-import { median, productShare, type StepProfile, tickLength } from "../../lib/train/profile.ts";
+import { median } from "../../lib/support/median.ts";
+import { productShare, type StepProfile, tickLength } from "../../lib/train/profile.ts";
 import { assertTrace, slicesOf } from "../support/trace.ts";
 
 const call = (name: string, constants = {}, dims = {}): KernelCall => ({
