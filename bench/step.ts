@@ -14,22 +14,18 @@
  * of --profile-steps steps (0 for none) that take turns; null where the adapter has no timestamps.
  */
 import { parseArgs } from "node:util";
-import { type Batch, NO_SENTENCE } from "../lib/data/batches.ts";
 import { loadConfig } from "../lib/config/compose.ts";
-import type { Config } from "../lib/config/schema.ts";
-import { openGpu, type Preset } from "../lib/gpu/device.ts";
-import { BCE } from "../lib/graph/ops/losses.ts";
+import { openGpu } from "../lib/gpu/device.ts";
 import { isTrained } from "../lib/graph/parameters.ts";
 import { elementCount } from "../lib/graph/tensor.ts";
 import { openAutotuner, plannedProducts } from "../lib/study/autotune.ts";
 import { tuningOf } from "../lib/study/tuning.ts";
-import { randomStream } from "../lib/support/rng.ts";
-import { openEngine } from "../lib/train/engine.ts";
-import { checkpointTensors } from "../lib/train/parameter_arrays.ts";
-import { type EngineOptions, planEngine } from "../lib/train/engine_plan.ts";
+import { planEngine } from "../lib/train/engine_plan.ts";
 import { productShare, profileStep } from "../lib/train/profile.ts";
 import { compare, type Peer, PEERS } from "./peers/compare.ts";
 import { median } from "../lib/support/median.ts";
+import { forwardFlops, winnowBatch } from "./peers/encoder_model.ts";
+import { openWithWeights, stepEngineOptions } from "./step_engine.ts";
 
 const { values } = parseArgs({
   options: {
@@ -100,6 +96,8 @@ if (hidden % heads !== 0 || (hidden / heads) % 4 !== 0) {
   refuse(`Expected --hidden to be a multiple of 4 × --heads but found ${hidden} and ${heads}`);
 }
 
+const shape = { layers, hidden, heads, ffn, vocab, batch, length, criteria };
+
 const TUNING = [
   "dropout",
   "preset",
@@ -123,7 +121,6 @@ if (values.peers !== undefined || values.forward) {
     refuse(`Expected --torch-device to be cpu or cuda but found ${torchDevice}`);
   }
   const mode = values.forward ? "forward" : "train";
-  const shape = { layers, hidden, heads, ffn, vocab, batch, length, criteria };
   const timing = { steps: count("steps", 2), repetitions: count("repetitions", 3), threads: count("threads", 2) };
   const say = (line: string) => values.json ? console.error(line) : console.log(line);
   const engines = await compare({ shape, mode, peers: peers as Peer[], torchDevice, ...timing }, say);
@@ -150,81 +147,28 @@ const overrides = [
   `tuning.lora_rank=${values.rank ?? 8}`,
   `tuning.lora_targets=${values.targets ?? "query,value"}`,
   `tuning.lora_dropout=${values["lora-dropout"] ?? 0}`,
+  `gpu.preset=${values.preset ?? "auto"}`,
+  `gpu.autotune=${values.autotune ?? "auto"}`,
 ];
-const tuning = tuningOf(loadConfig({ file: "configs/quickstart.yaml", overrides }));
+const config = loadConfig({ file: "configs/quickstart.yaml", overrides });
+const tuning = tuningOf(config);
 
-const gpu = await openGpu((values.preset ?? "auto") as Preset | "auto");
-const engineOptions: EngineOptions = {
-  model: {
-    encoder: {
-      model_type: "bert",
-      vocab_size: vocab,
-      hidden_size: hidden,
-      num_hidden_layers: layers,
-      num_attention_heads: heads,
-      intermediate_size: ffn,
-      max_position_embeddings: Math.max(512, length),
-      type_vocab_size: 2,
-      layer_norm_eps: 1e-12,
-      hidden_act: "gelu",
-      hidden_dropout_prob: dropout,
-      attention_probs_dropout_prob: dropout,
-      pad_token_id: 0,
-    },
-    criteria,
-    activation: "gelu",
-    pooling: "cls",
-    criteriaHead: { type: "linear", hidden: 256, dropout },
-    evidenceHead: { type: "start_end_linear", hidden: 128, dropout, maxSpanTokens: 64, maxSpans: 3 },
-    coupling: null,
-    loss: { form: BCE, weighted: false, adaptive: false },
-    tuning,
-  },
-  optimizer: { name: "adamw", weightDecay: 0.01, beta1: 0.9, beta2: 0.999, epsilon: 1e-8, maxGradNorm: 1 },
-  batchSize: batch,
-  lengths: [length],
-};
+const gpu = await openGpu(config.gpu.preset);
+const engineOptions = stepEngineOptions(shape, { dropout, tuning });
 let plan = planEngine(gpu, engineOptions);
 if (values.plan) {
   const trained = plan.parameters.specs.filter(isTrained).reduce((sum, { shape }) => sum + elementCount(shape), 0);
   console.log(JSON.stringify({ bench: "plan", tuning, trained, memory: plan.memory }));
   Deno.exit(0);
 }
-const autotune = (values.autotune ?? "auto") as Config["gpu"]["autotune"];
-const autotuner = await openAutotuner({ gpu: { autotune, preset: "auto", memory_limit_gb: null } }, gpu);
+const autotuner = await openAutotuner(config, gpu);
 if (autotuner) {
   // Benchmarks write nothing: what is found is not kept.
   await autotuner.tune(plannedProducts(plan), new AbortController().signal);
   plan = planEngine(gpu, { ...engineOptions, variantOf: autotuner.variantOf });
 }
-const engine = await openEngine(gpu, plan);
-const kinds = new Map(
-  plan.parameters.specs.flatMap((spec) => checkpointTensors(spec).map(({ name }) => [name, spec.initialisation])),
-);
-engine.load("parameter", (name, shape) => {
-  const data = new Float32Array(shape.reduce((product, size) => product * size, 1));
-  if (kinds.get(name) === "ones") return data.fill(1);
-  // Any small numbers do: the time does not depend on them, and normal ones are slow to make for a large table.
-  if (kinds.get(name) === "normal") data.forEach((_, i) => data[i] = 0.04 * (((i * 2654435761) >>> 8) / 2 ** 24 - 0.5));
-  return data;
-});
-
-const stream = randomStream(1, "bench");
-const tokens = batch * length;
-const input: Batch = {
-  size: batch,
-  length,
-  ids: Uint32Array.from({ length: tokens }, () => 1 + stream.integer(vocab - 1)),
-  mask: new Uint32Array(tokens).fill(1),
-  types: new Uint32Array(tokens),
-  labels: Float32Array.from({ length: batch * criteria }, () => stream.integer(2)),
-  sampleWeight: new Float32Array(batch).fill(1),
-  tags: Uint8Array.from({ length: tokens * criteria }, (_, i) => Math.floor(i / criteria) % length === 3 ? 1 : 0),
-  begins: new Uint32Array(batch).fill(1),
-  sentences: new Uint32Array(tokens).fill(NO_SENTENCE),
-  spanWeight: new Float32Array(batch * criteria).fill(1),
-  inputs: Array.from({ length: batch }, (_, i) => i),
-};
+const engine = await openWithWeights(gpu, plan);
+const input = winnowBatch(shape), tokens = batch * length;
 
 let step = 0;
 const run = async () => {
@@ -243,8 +187,7 @@ for (let i = 0; i < steps; i++) {
   loss = one.loss;
 }
 const stepMs = median(times);
-const perToken = layers * (8 * hidden * hidden + 4 * hidden * ffn + 4 * length * hidden);
-const gflops = (3 * perToken * tokens) / stepMs / 1e6;
+const gflops = 3 * forwardFlops(shape) / stepMs / 1e6;
 const gpuBytes = gpu.allocatedBytes;
 const products = profileSteps > 0 && gpu.features.has("timestamp-query")
   ? productShare(
@@ -263,7 +206,7 @@ const result = {
   preset: gpu.preset,
   autotuned: autotuner !== undefined,
   tuning,
-  shape: { layers, hidden, heads, ffn, vocab, batch, length, criteria, dropout },
+  shape: { ...shape, dropout },
   steps,
   step_ms: Number(stepMs.toFixed(2)),
   step_ms_min: Number(Math.min(...times).toFixed(2)),
