@@ -14,7 +14,7 @@ import { type Params, valueAt } from "../lib/hpo/space.ts";
 import { encodeAugmented, trainingAugmentation } from "../lib/study/augmentation.ts";
 import { openContext } from "../lib/study/context.ts";
 import { initialiseParameters } from "../lib/study/model_source.ts";
-import { encodedSplits, engineOptions, type StudyContext, trialContext } from "../lib/study/trial.ts";
+import { encodedSplits, engineOptions, type StudyContext, trialContext } from "../lib/study/trial_context.ts";
 import { randomStream } from "../lib/support/rng.ts";
 import { type Engine, openEngine, type StepMetrics } from "../lib/train/engine.ts";
 import { planEngine } from "../lib/train/engine_plan.ts";

@@ -11,7 +11,7 @@ import { loadConfig } from "../lib/config/compose.ts";
 import { type Batch, lengthBuckets, materialise, planBatches, type PlannedBatch } from "../lib/data/batches.ts";
 import { openContext } from "../lib/study/context.ts";
 import { initialiseParameters } from "../lib/study/model_source.ts";
-import { encodedSplits, engineOptions, evaluateOptions } from "../lib/study/trial.ts";
+import { encodedSplits, engineOptions, evaluateOptions } from "../lib/study/trial_context.ts";
 import { openEngine } from "../lib/train/engine.ts";
 import { planEngine } from "../lib/train/engine_plan.ts";
 

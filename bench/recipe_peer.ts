@@ -8,7 +8,7 @@ import { type Batch, lengthBuckets, materialise, planBatches } from "../lib/data
 import type { Gpu } from "../lib/gpu/device.ts";
 import { openDataset, trainingTexts } from "../lib/study/data_source.ts";
 import { initialiseParameters, openModel } from "../lib/study/model_source.ts";
-import { encodedSplits, engineOptions, evaluateOptions, type StudyContext } from "../lib/study/trial.ts";
+import { encodedSplits, engineOptions, evaluateOptions, type StudyContext } from "../lib/study/trial_context.ts";
 import { createTrialCache } from "../lib/study/trial_cache.ts";
 import type { ScoredSpan } from "../lib/model/evidence_heads/evidence_head.ts";
 import { openEngine } from "../lib/train/engine.ts";

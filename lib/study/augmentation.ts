@@ -11,7 +11,7 @@ import { openBackTranslation } from "./back_translation.ts";
 import { encodingOptions } from "./data_source.ts";
 import { askHub } from "./hub_pause.ts";
 import { modelKey } from "./model_source.ts";
-import type { StudyContext } from "./trial.ts";
+import type { StudyContext } from "./trial_context.ts";
 
 /** Augmented copies, and which opinion `insert` asked for. */
 export interface TrainingAugmentation extends Augmentation {

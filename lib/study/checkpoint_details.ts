@@ -3,7 +3,7 @@ import type { PostPredictions } from "../train/aggregation.ts";
 import { splitDetails } from "../train/split_details.ts";
 import type { Thresholds } from "../train/thresholds.ts";
 import { loadThresholds } from "../train/thresholds_file.ts";
-import type { StudyContext } from "./trial.ts";
+import type { StudyContext } from "./trial_context.ts";
 
 /** A checkpoint's thresholds, and the details of a split at them. */
 export interface CheckpointDetails {

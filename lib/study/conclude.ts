@@ -28,7 +28,8 @@ import { writeStudyReport } from "./study_report.ts";
 import { withStoredCheckpoint } from "./study_storage.ts";
 import { recordTestEvaluation } from "./test_evaluations.ts";
 import { summariseGaps } from "./trial_gap.ts";
-import { checkpointReference, dataReference, experimentsFolder, type StudyContext } from "./trial.ts";
+import { checkpointReference, experimentsFolder } from "./trial.ts";
+import { dataReference, type StudyContext } from "./trial_context.ts";
 
 /** A trial in the result of a command. */
 export interface TrialResultLine {

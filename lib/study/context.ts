@@ -13,7 +13,7 @@ import { checkModel, modelKey, openModel } from "./model_source.ts";
 import { largestCheckpoint } from "./checkpoint_size.ts";
 import { describePreflight, type Preflight, preflight } from "./preflight.ts";
 import { searchSpaceOf } from "./search_space.ts";
-import { encodedSplits, engineOptions, type StudyContext } from "./trial.ts";
+import { encodedSplits, engineOptions, type StudyContext } from "./trial_context.ts";
 import { keepTokens } from "./token_cache.ts";
 import { createTrialCache } from "./trial_cache.ts";
 

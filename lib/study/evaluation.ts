@@ -8,15 +8,15 @@ import { flatMetrics, majorityBaseline, wholeTextBaseline } from "../train/metri
 import { checkSignature, loadArrays, readState } from "../train/state.ts";
 import { type CheckpointDetails, checkpointDetails } from "./checkpoint_details.ts";
 import { initialiseParameters } from "./model_source.ts";
+import { AUGMENTATION_KEY } from "./trial.ts";
 import {
-  AUGMENTATION_KEY,
   encodedSplits,
   engineOptions,
   evaluateOptions,
   signatureOf,
   type StudyContext,
   trialContext,
-} from "./trial.ts";
+} from "./trial_context.ts";
 
 /** The splits that are evaluated. */
 export type EvaluatedSplit = "test" | "validation";

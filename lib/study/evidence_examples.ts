@@ -12,7 +12,7 @@ import { predictSplit } from "./evaluation.ts";
 import { rankable, requireCompleted } from "./find_model.ts";
 import { reopen } from "./stored.ts";
 import type { ExampleMaker } from "./study_report.ts";
-import { trialContext } from "./trial.ts";
+import { trialContext } from "./trial_context.ts";
 
 /** Examples of each outcome. */
 const PER_OUTCOME = 4;

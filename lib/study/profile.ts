@@ -14,7 +14,7 @@ import { openContext } from "./context.ts";
 import { shortestLength } from "./inputs.ts";
 import { initialiseParameters } from "./model_source.ts";
 import { planWithinMemory } from "./preflight.ts";
-import { encodedSplits, engineOptions, evaluateOptions } from "./trial.ts";
+import { encodedSplits, engineOptions, evaluateOptions } from "./trial_context.ts";
 
 /** What is profiled. */
 export interface ProfileRequest {

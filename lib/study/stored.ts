@@ -15,7 +15,7 @@ import { openContext } from "./context.ts";
 import { studiesPath } from "./find_stored.ts";
 import type { StudyChanges } from "./study.ts";
 import { storedConfig, storedData } from "./study_attributes.ts";
-import { dataReference, type StudyContext } from "./trial.ts";
+import { dataReference, type StudyContext } from "./trial_context.ts";
 
 /** How long a command waits for the run before it, which may just have been killed, to end. */
 const PATIENCE_MS = 10_000;

@@ -2,7 +2,7 @@
 import { type Config, configSchema } from "../config/schema.ts";
 import type { Study } from "../hpo/study.ts";
 import type { StoredStudy } from "../hpo/study_db.ts";
-import { dataReference, type StudyContext } from "./trial.ts";
+import { dataReference, type StudyContext } from "./trial_context.ts";
 
 const CONFIG = "winnow:config";
 const DATA = "winnow:data";

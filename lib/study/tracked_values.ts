@@ -5,7 +5,7 @@ import { maskSecrets } from "../support/masking.ts";
 import { VERSION } from "../support/version.ts";
 import type { EpochRecord } from "../train/state.ts";
 import type { TrainingProgress } from "../train/trainer.ts";
-import { dataReference, type StudyContext } from "./trial.ts";
+import { dataReference, type StudyContext } from "./trial_context.ts";
 
 /** Parts of the configuration that decide nothing of a result. */
 const LEFT_OUT = ["paths", "tracking"];

@@ -21,7 +21,8 @@ import { openTracker } from "../tracking/stores.ts";
 import { deliver, type RunStatus, TrackerAway, type TrackingOperation } from "../tracking/tracker.ts";
 import type { StudyResult } from "./conclude.ts";
 import { configParams, epochMetrics, originTags, stepMetrics, tagTexts } from "./tracked_values.ts";
-import type { StudyContext, TrialEvents } from "./trial.ts";
+import type { TrialEvents } from "./trial.ts";
+import type { StudyContext } from "./trial_context.ts";
 
 /** How long a checkpoint waits for the store to take what was reported before it; then that goes to the disk. */
 const SETTLE_MS = 5_000;

@@ -9,7 +9,7 @@ import { checkpointsFolder } from "../../lib/storage/layout.ts";
 import { contextPreflight, openContext } from "../../lib/study/context.ts";
 import { initialiseParameters } from "../../lib/study/model_source.ts";
 import { studyPolicy } from "../../lib/study/study_storage.ts";
-import { encodedSplits, evaluateOptions, signatureOf, type StudyContext } from "../../lib/study/trial.ts";
+import { encodedSplits, evaluateOptions, signatureOf, type StudyContext } from "../../lib/study/trial_context.ts";
 import { exitCode, WinnowError } from "../../lib/support/errors.ts";
 import { diskFileSystem, type FileSystem } from "../../lib/support/file_system.ts";
 import { openEngine } from "../../lib/train/engine.ts";

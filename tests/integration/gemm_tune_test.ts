@@ -12,7 +12,7 @@ import { type GemmVariant, TILED_VARIANT_NAMES } from "../../lib/gpu/gemm_varian
 import { candidatesChecksum, gemmCandidates, tunedRequest, tuneGemm, tuningKey } from "../../lib/gpu/tune.ts";
 import { createAutotuner, isAutotuned, plannedProducts } from "../../lib/study/autotune.ts";
 import { openContext } from "../../lib/study/context.ts";
-import { engineOptions } from "../../lib/study/trial.ts";
+import { engineOptions } from "../../lib/study/trial_context.ts";
 import { planEngine } from "../../lib/train/engine_plan.ts";
 import { openTuneCache, tuneCacheFolder, tunedAdapter } from "../../lib/study/tune_cache.ts";
 import { loggedEvents, resultOf, ROOT, runCommand, startCommand, TINY, withFolder } from "../support/commands.ts";

@@ -9,7 +9,7 @@ import type { TextPrediction } from "../../lib/report/prediction.ts";
 import { openContext } from "../../lib/study/context.ts";
 import { encodingOptions } from "../../lib/study/data_source.ts";
 import { initialiseParameters } from "../../lib/study/model_source.ts";
-import { engineOptions, evaluateOptions } from "../../lib/study/trial.ts";
+import { engineOptions, evaluateOptions } from "../../lib/study/trial_context.ts";
 import { openEngine } from "../../lib/train/engine.ts";
 import { planEngine } from "../../lib/train/engine_plan.ts";
 import { givenSpans } from "../../lib/train/aggregation.ts";

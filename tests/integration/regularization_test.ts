@@ -14,7 +14,7 @@ import type { Tuning } from "../../lib/model/tuning.ts";
 import { differentiate } from "../../lib/graph/autodiff.ts";
 import { openDataset, trainingTexts } from "../../lib/study/data_source.ts";
 import { openModel } from "../../lib/study/model_source.ts";
-import { engineOptions, signatureOf, type StudyContext } from "../../lib/study/trial.ts";
+import { engineOptions, signatureOf, type StudyContext } from "../../lib/study/trial_context.ts";
 import { createTrialCache } from "../../lib/study/trial_cache.ts";
 import type { Engine } from "../../lib/train/engine.ts";
 import { checkpointTensors, type ParameterArray, resumeArrays } from "../../lib/train/parameter_arrays.ts";

@@ -9,7 +9,7 @@ import { FULL_TUNING, type Tuning } from "../../lib/model/tuning.ts";
 import { publishCheckpoint, verifyCheckpoint } from "../../lib/storage/checkpoint.ts";
 import { baseHash } from "../../lib/study/base_weights.ts";
 import { openContext } from "../../lib/study/context.ts";
-import { encodedSplits, engineOptions, evaluateOptions } from "../../lib/study/trial.ts";
+import { encodedSplits, engineOptions, evaluateOptions } from "../../lib/study/trial_context.ts";
 import { evaluateSplit } from "../../lib/train/evaluator.ts";
 import { exportAdapter, mergeTuned } from "../../lib/study/merge.ts";
 import { initialiseParameters } from "../../lib/study/model_source.ts";

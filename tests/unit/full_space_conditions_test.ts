@@ -7,7 +7,7 @@ import { conditionalSpace, randomParams, type SpaceParameter } from "../../lib/h
 import { type Category, valueAt } from "../../lib/hpo/space.ts";
 import { trainingAugmentation } from "../../lib/study/augmentation.ts";
 import { agentConfig, type ModelSource } from "../../lib/study/model_source.ts";
-import type { StudyContext } from "../../lib/study/trial.ts";
+import type { StudyContext } from "../../lib/study/trial_context.ts";
 import { planEngine } from "../../lib/train/engine_plan.ts";
 
 const config = loadConfig({ file: "configs/hpo_study.yaml" });
