@@ -206,20 +206,18 @@ function variantOf<Name extends string>({ variant }: GemmRequest, variants: Read
 
 function broadcastDispatch(request: GemmRequest): GemmDispatch | undefined {
   const { layout, k, epilogue, half } = request;
-  const slice = (first: number): GemmStep | undefined =>
-    broadcastStep(
-      { ...request, k: Math.min(k - first, BROADCAST_TOKENS), epilogue: first > 0 ? "accumulate" : epilogue },
-      first,
-    );
-  if (layout !== "tn" || k <= BROADCAST_TOKENS || half?.includes("c")) {
-    const step = broadcastStep(request, 0);
-    return step && { ...step, splits: 1 };
-  }
-  const [step, ...later] = Array.from(
-    { length: ceilDivide(k, BROADCAST_TOKENS) },
-    (_, i) => slice(i * BROADCAST_TOKENS),
-  );
-  return step && { ...step, splits: 1, later: later as GemmStep[] };
+  // A result of 16 bits would be rounded after every slice.
+  const tokens = layout === "tn" && !half?.includes("c") ? BROADCAST_TOKENS : k;
+  const [step, ...later] = Array.from({ length: ceilDivide(k, tokens) }, (_, i) => {
+    const first = i * tokens;
+    const slice = {
+      ...request,
+      k: Math.min(tokens, k - first),
+      epilogue: first > 0 ? "accumulate" : epilogue,
+    } as const;
+    return broadcastStep(slice, first);
+  }).filter((one) => one !== undefined);
+  return step && { ...step, splits: 1, later };
 }
 
 /** One dispatch of the broadcast preset; in tn of the tokens from `first` on. */

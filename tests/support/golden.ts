@@ -1,4 +1,5 @@
 /** Golden files: what PyTorch computed, written by the scripts in `tests/peers/`. */
+import assert from "node:assert/strict";
 
 /** A tensor of a golden file. */
 export interface GoldenTensor {
@@ -66,4 +67,13 @@ export function cosine(a: ArrayLike<number>, b: ArrayLike<number>): number {
   let dot = 0;
   for (let i = 0; i < a.length; i++) dot += a[i]! * b[i]!;
   return dot / (norm(a) * norm(b));
+}
+
+/** Checks arrays by name: the same ones, finite, and equal in every bit. */
+export function assertSameBits(actual: Map<string, Float32Array>, expected: Map<string, Float32Array>) {
+  assert.deepEqual([...actual.keys()], [...expected.keys()]);
+  for (const [name, values] of expected) {
+    assert.equal(largestDifference(actual.get(name)!, values), 0, `${name} differs`);
+    assert.ok(values.every(Number.isFinite), `${name} is not finite`);
+  }
 }
