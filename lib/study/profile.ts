@@ -10,6 +10,7 @@ import { inputError } from "../support/errors.ts";
 import { VERSION } from "../support/version.ts";
 import { openEngine } from "../train/engine.ts";
 import { type ProfileOptions, profileStep, queuedStepMs } from "../train/profile.ts";
+import { plannedProducts } from "./autotune.ts";
 import { openContext } from "./context.ts";
 import { shortestLength } from "./inputs.ts";
 import { initialiseParameters } from "./model_source.ts";
@@ -82,15 +83,21 @@ export async function profileTraining(
   const { training, tuning, seed, data } = config;
   const options = engineOptions(context);
   const inputs = encodedSplits(context).splits.train;
-  const planned = planBatches(inputs, {
+  const epoch = planBatches(inputs, {
     batchSize: training.batch_size,
     buckets: lengthBuckets(data.max_length),
     shuffle: { seed, epoch: 0 },
   });
-  const lengths = countLengths(planned);
+  const lengths = countLengths(epoch);
   const length = chooseLength(lengths, wanted);
-  const chosen = chooseBatches(planned, length, training.accumulation_steps);
-  const { plan } = planWithinMemory(config, gpu, options, shortestLength(context));
+  const chosen = chooseBatches(epoch, length, training.accumulation_steps);
+  const planned = () => planWithinMemory(config, gpu, options, shortestLength(context)).plan;
+  let plan = planned();
+  // As before training: the step runs the variants that it would run there.
+  const isTuned = await context.autotuner?.tune(plannedProducts(plan), signal, {
+    onStart: (count) => onStage(`trying ${count} matrix products`),
+  });
+  if (isTuned) plan = planned();
   const evaluation = evaluateOptions(context);
   const engine = await openEngine(gpu, plan);
   try {
