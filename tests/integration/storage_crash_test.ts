@@ -6,17 +6,40 @@ import { namesIn } from "../unit/storage_scenario.ts";
 
 const KILLS = 10;
 
-/** Starts the child, waits until it has saved once more, kills it `delay` ms later, and returns the last saved epoch. */
-async function killedAfter(parent: string, delay: number): Promise<number> {
+/** Whether a checkpoint is being written, renamed, reduced or removed in `parent` at this moment. */
+const isChanging = (parent: string) => namesIn(parent).some((name) => name.startsWith("."));
+
+const pause = (ms: number): Promise<void> => new Promise((done) => setTimeout(done, ms));
+
+/**
+ * Starts the child, waits until it has saved once more, kills it `delay` ms later, or, with `inChange`, at the first
+ * moment after that when it is stopped within a change of its folder, and returns the last saved epoch.
+ */
+async function killedAfter(parent: string, delay: number, inChange: boolean): Promise<number> {
   const script = new URL("storage_crash_child.ts", import.meta.url).pathname;
   const child = new Deno.Command(Deno.execPath(), { args: ["run", "-A", "--quiet", script, parent], stdout: "piped" })
     .spawn();
+  const kill = async () => {
+    await pause(delay);
+    // How long a save takes depends on the disk: the moment is looked for, not guessed. A stopped process changes
+    // nothing once the call that it is in has returned.
+    for (let isCaught = !inChange; !isCaught;) {
+      child.kill("SIGSTOP");
+      await pause(10);
+      isCaught = isChanging(parent);
+      if (!isCaught) child.kill("SIGCONT");
+      await pause(1);
+    }
+    child.kill("SIGKILL");
+  };
   let saved = 0;
+  let killing: Promise<void> | undefined;
   for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
     const epochs = [...text.matchAll(/^saved (\d+)$/gm)].map((match) => Number(match[1]));
-    if (epochs.length > 0 && saved === 0) setTimeout(() => child.kill("SIGKILL"), delay);
+    if (epochs.length > 0) killing ??= kill();
     saved = Math.max(saved, ...epochs);
   }
+  await killing;
   const { signal } = await child.status;
   assert.equal(signal, "SIGKILL", "the child ended before it was killed");
   return saved;
@@ -29,7 +52,7 @@ Deno.test("kill -9 at random moments: all visible checkpoints verify and the new
   const leftovers = new Set<string>();
   try {
     for (let kill = 0; kill < KILLS; kill++) {
-      const saved = await killedAfter(parent, delays.uniform() * 80);
+      const saved = await killedAfter(parent, delays.uniform() * 80, kill % 2 === 1);
       for (const name of namesIn(parent)) {
         if (name.startsWith(".")) leftovers.add(name.replace(/^.*\.(partial|trash|replaced).*$/, "$1"));
         else await verifyCheckpoint(join(parent, name));
@@ -41,7 +64,7 @@ Deno.test("kill -9 at random moments: all visible checkpoints verify and the new
       assert.ok([saved, saved + 1].includes(resume.info.epoch), `resume at ${resume.info.epoch}, saved ${saved}`);
       assert.ok(namesIn(parent).length <= 4, `more than last 2 + best 1 + new 1 remain: ${namesIn(parent)}`);
     }
-    assert.ok(leftovers.has("partial"), "no kill hit a save in progress: the delays are wrong");
+    assert.ok(leftovers.size > 0, "no kill left anything behind, though half of them hit a change of the folder");
   } finally {
     await Deno.remove(parent, { recursive: true });
   }
